@@ -1,0 +1,129 @@
+/** The numbered migrations of both databases. A migration that has landed is never changed. */
+
+export const configMigrations: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE tokens (
+    id TEXT PRIMARY KEY, role TEXT NOT NULL, userId TEXT REFERENCES users(id) ON DELETE CASCADE, name TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE, createdAtMs INTEGER NOT NULL, expiresAtMs INTEGER, revokedAtMs INTEGER
+  );
+  CREATE TABLE customers (
+    id TEXT PRIMARY KEY, externalId TEXT UNIQUE, name TEXT NOT NULL, description TEXT NOT NULL DEFAULT '',
+    labelsJson TEXT NOT NULL DEFAULT '[]', isSystem INTEGER NOT NULL DEFAULT 0,
+    createdAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL
+  );
+  CREATE TABLE users (
+    id TEXT PRIMARY KEY, customerId TEXT REFERENCES customers(id) ON DELETE CASCADE, email TEXT NOT NULL,
+    name TEXT NOT NULL DEFAULT '', externalId TEXT, phone TEXT NOT NULL DEFAULT '', role TEXT NOT NULL,
+    createdAtMs INTEGER NOT NULL
+  );
+  CREATE UNIQUE INDEX usersByEmail ON users (email);
+  CREATE UNIQUE INDEX usersByExternalId ON users (customerId, externalId);
+  CREATE TABLE integrations (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, description TEXT NOT NULL DEFAULT '', category TEXT NOT NULL DEFAULT '',
+    labelsJson TEXT NOT NULL DEFAULT '[]', avatarUrl TEXT, customerId TEXT REFERENCES customers(id),
+    token TEXT NOT NULL UNIQUE, isCodeNative INTEGER NOT NULL DEFAULT 0, draftYaml TEXT, draftDigest TEXT,
+    createdAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL
+  );
+  CREATE INDEX integrationsByName ON integrations (name);
+  CREATE TABLE versions (
+    id TEXT PRIMARY KEY, integrationId TEXT NOT NULL REFERENCES integrations(id) ON DELETE CASCADE, number INTEGER NOT NULL,
+    definitionDigest TEXT NOT NULL, yaml TEXT NOT NULL, comment TEXT NOT NULL DEFAULT '', attributesJson TEXT,
+    isAvailable INTEGER NOT NULL DEFAULT 1, createdAtMs INTEGER NOT NULL, createdByUserId TEXT,
+    UNIQUE (integrationId, number)
+  );
+  CREATE TABLE definitions (digest TEXT PRIMARY KEY, definitionJson TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE flows (
+    id TEXT PRIMARY KEY, ownerId TEXT NOT NULL, integrationId TEXT NOT NULL REFERENCES integrations(id) ON DELETE CASCADE,
+    stableKey TEXT NOT NULL, position INTEGER NOT NULL, UNIQUE (ownerId, stableKey)
+  );
+  CREATE TABLE components (
+    id TEXT PRIMARY KEY, key TEXT NOT NULL, versionNumber INTEGER NOT NULL, isCodeNative INTEGER NOT NULL DEFAULT 0,
+    label TEXT NOT NULL, description TEXT NOT NULL DEFAULT '', category TEXT NOT NULL DEFAULT '',
+    documentationUrl TEXT NOT NULL DEFAULT '', customerId TEXT REFERENCES customers(id), definitionJson TEXT NOT NULL,
+    comment TEXT NOT NULL DEFAULT '', attributesJson TEXT, iconUrl TEXT, status TEXT NOT NULL, refusal TEXT,
+    signature TEXT, digest TEXT, createdAtMs INTEGER NOT NULL, createdByUserId TEXT, UNIQUE (key, versionNumber)
+  );
+  CREATE TABLE instances (
+    id TEXT PRIMARY KEY, integrationId TEXT NOT NULL REFERENCES integrations(id) ON DELETE CASCADE,
+    customerId TEXT NOT NULL REFERENCES customers(id), versionId TEXT REFERENCES versions(id),
+    deployedVersionId TEXT REFERENCES versions(id), deployedSealedConfigVars TEXT, deployedAtMs INTEGER,
+    name TEXT NOT NULL, description TEXT NOT NULL DEFAULT '', labelsJson TEXT NOT NULL DEFAULT '[]',
+    isSystem INTEGER NOT NULL DEFAULT 0, enabled INTEGER NOT NULL DEFAULT 1, globalDebug INTEGER NOT NULL DEFAULT 0,
+    needsDeploy INTEGER NOT NULL DEFAULT 1, token TEXT NOT NULL UNIQUE,
+    createdAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL
+  );
+  CREATE INDEX instancesByIntegration ON instances (integrationId, isSystem);
+  CREATE INDEX instancesByCustomer ON instances (customerId);
+  CREATE TABLE instanceConfigVariables (
+    id TEXT PRIMARY KEY, instanceId TEXT NOT NULL REFERENCES instances(id) ON DELETE CASCADE, key TEXT NOT NULL,
+    sealedValue TEXT, updatedAtMs INTEGER NOT NULL, UNIQUE (instanceId, key)
+  );
+  CREATE TABLE instanceFlowConfigs (
+    id TEXT PRIMARY KEY, instanceId TEXT NOT NULL REFERENCES instances(id) ON DELETE CASCADE, stableKey TEXT NOT NULL,
+    token TEXT NOT NULL UNIQUE, UNIQUE (instanceId, stableKey)
+  );
+  CREATE TABLE apiKeys (
+    id TEXT PRIMARY KEY, ownerType TEXT NOT NULL, ownerId TEXT NOT NULL, stableKey TEXT NOT NULL, name TEXT NOT NULL,
+    hmac TEXT NOT NULL, sealed TEXT NOT NULL, prefix TEXT NOT NULL, last4 TEXT NOT NULL, createdAtMs INTEGER NOT NULL,
+    createdBy TEXT NOT NULL, lastUsedAtMs INTEGER, expiresAtMs INTEGER, revokedAtMs INTEGER,
+    UNIQUE (ownerType, ownerId, stableKey, hmac)
+  );
+  CREATE TABLE feedEntities (
+    kind TEXT NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, PRIMARY KEY (kind, id)
+  ) WITHOUT ROWID;
+  CREATE UNIQUE INDEX feedEntitiesByVersion ON feedEntities (version);
+  CREATE TABLE dataPlanes (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, servedEpoch TEXT NOT NULL DEFAULT '', servedVersion INTEGER NOT NULL DEFAULT 0,
+    lastSeenAtMs INTEGER NOT NULL
+  );
+  CREATE TABLE commands (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, payloadJson TEXT NOT NULL, state TEXT NOT NULL, leasedBy TEXT,
+    leasedUntilMs INTEGER, attempts INTEGER NOT NULL DEFAULT 0, error TEXT, createdAtMs INTEGER NOT NULL, finishedAtMs INTEGER
+  );
+  CREATE INDEX commandsByState ON commands (state, createdAtMs);
+  `,
+];
+
+export const executionMigrations: readonly string[] = [
+  `
+  CREATE TABLE executions (
+    id TEXT PRIMARY KEY, status TEXT NOT NULL, invokeType TEXT NOT NULL, isTest INTEGER NOT NULL, isDebug INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, startedAtMs INTEGER NOT NULL, endedAtMs INTEGER, errorCode TEXT, error TEXT,
+    answerStatus INTEGER, integrationId TEXT NOT NULL, versionId TEXT NOT NULL, versionNumber INTEGER NOT NULL,
+    instanceId TEXT, customerId TEXT, customerUserId TEXT, flowId TEXT, flowConfigId TEXT, flowStableKey TEXT,
+    flowName TEXT, preprocessFlowName TEXT, replayOf TEXT, invokedBy TEXT, requestJson TEXT, bytes INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX executionsByStart ON executions (startedAtMs);
+  CREATE INDEX executionsByInstance ON executions (instanceId, startedAtMs);
+  CREATE INDEX executionsByCustomer ON executions (customerId, startedAtMs);
+  CREATE INDEX executionsByIntegration ON executions (integrationId, startedAtMs);
+  CREATE INDEX executionsByReplay ON executions (replayOf) WHERE replayOf IS NOT NULL;
+  CREATE TABLE executionEvents (
+    executionId TEXT NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL, PRIMARY KEY (executionId, attempt, sequence)
+  ) WITHOUT ROWID;
+  CREATE TABLE executionLogs (
+    executionId TEXT NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL, part TEXT NOT NULL, atMs INTEGER NOT NULL,
+    severity TEXT NOT NULL, message TEXT NOT NULL, stepName TEXT, sectionId TEXT,
+    PRIMARY KEY (executionId, attempt, sequence)
+  ) WITHOUT ROWID;
+  CREATE TABLE executionSections (
+    executionId TEXT NOT NULL, attempt INTEGER NOT NULL, sectionId TEXT NOT NULL, label TEXT NOT NULL,
+    startedAtMs INTEGER NOT NULL, PRIMARY KEY (executionId, attempt, sectionId)
+  ) WITHOUT ROWID;
+  CREATE TABLE executionSteps (
+    executionId TEXT NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL, part TEXT NOT NULL,
+    stepName TEXT NOT NULL, stepStableKey TEXT NOT NULL, startedAtMs INTEGER NOT NULL, endedAtMs INTEGER NOT NULL,
+    error TEXT, results BLOB NOT NULL, isTruncated INTEGER NOT NULL,
+    PRIMARY KEY (executionId, attempt, sequence)
+  ) WITHOUT ROWID;
+  CREATE TABLE rejections (
+    id TEXT PRIMARY KEY, atMs INTEGER NOT NULL, code TEXT NOT NULL, status INTEGER NOT NULL, reason TEXT NOT NULL,
+    requestId TEXT NOT NULL, integrationId TEXT, instanceId TEXT, customerId TEXT, method TEXT NOT NULL,
+    remoteAddress TEXT NOT NULL, count INTEGER NOT NULL, requestJson TEXT, replayedByExecutionId TEXT, bytes INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX rejectionsByTime ON rejections (atMs);
+  CREATE INDEX rejectionsByIntegration ON rejections (integrationId, atMs);
+  CREATE INDEX rejectionsByInstance ON rejections (instanceId, atMs);
+  `,
+];

@@ -1,0 +1,338 @@
+/**
+ * The control plane's tables, as Kysely reads them. Times are milliseconds since the epoch; flags are 0 or 1;
+ * columns that end in `Json` hold JSON text. Configuration and executions are two databases.
+ */
+
+/** `config.db` */
+export interface ConfigTables {
+  meta: MetaTable;
+  tokens: TokensTable;
+  users: UsersTable;
+  customers: CustomersTable;
+  integrations: IntegrationsTable;
+  versions: VersionsTable;
+  definitions: DefinitionsTable;
+  flows: FlowsTable;
+  components: ComponentsTable;
+  instances: InstancesTable;
+  instanceConfigVariables: InstanceConfigVariablesTable;
+  instanceFlowConfigs: InstanceFlowConfigsTable;
+  apiKeys: ApiKeysTable;
+  feedEntities: FeedEntitiesTable;
+  dataPlanes: DataPlanesTable;
+  commands: CommandsTable;
+}
+
+/** `executions.db` */
+export interface ExecutionTables {
+  executions: ExecutionsTable;
+  executionEvents: ExecutionEventsTable;
+  executionLogs: ExecutionLogsTable;
+  executionSections: ExecutionSectionsTable;
+  executionSteps: ExecutionStepsTable;
+  rejections: RejectionsTable;
+}
+
+/** `epoch`, `feedVersion`, `wrappedPepper`, `masterKeyCheck`, `organizationId`, `organizationName`, ... */
+interface MetaTable {
+  key: string;
+  value: string;
+}
+
+export type TokenRole = "ADMIN" | "DATA_PLANE" | "CUSTOMER";
+
+interface TokensTable {
+  id: string;
+  role: TokenRole;
+  /** The user it acts for; null for the first admin token and for data planes. */
+  userId: string | null;
+  name: string;
+  hash: string;
+  createdAtMs: number;
+  expiresAtMs: number | null;
+  revokedAtMs: number | null;
+}
+
+interface UsersTable {
+  id: string;
+  /** Null for users of the organization. */
+  customerId: string | null;
+  email: string;
+  name: string;
+  externalId: string | null;
+  phone: string;
+  role: string;
+  createdAtMs: number;
+}
+
+interface CustomersTable {
+  id: string;
+  externalId: string | null;
+  name: string;
+  description: string;
+  labelsJson: string;
+  /** 1 for the test customer. */
+  isSystem: number;
+  createdAtMs: number;
+  updatedAtMs: number;
+}
+
+/** An integration; its id is also the id of its draft. */
+interface IntegrationsTable {
+  id: string;
+  name: string;
+  description: string;
+  category: string;
+  labelsJson: string;
+  avatarUrl: string | null;
+  customerId: string | null;
+  /** Token of the shared URL. */
+  token: string;
+  isCodeNative: number;
+  /** The draft: null until something was imported. Its YAML has no organization keys. */
+  draftYaml: string | null;
+  draftDigest: string | null;
+  createdAtMs: number;
+  updatedAtMs: number;
+}
+
+interface VersionsTable {
+  id: string;
+  integrationId: string;
+  number: number;
+  definitionDigest: string;
+  yaml: string;
+  comment: string;
+  attributesJson: string | null;
+  isAvailable: number;
+  createdAtMs: number;
+  createdByUserId: string | null;
+}
+
+interface DefinitionsTable {
+  digest: string;
+  definitionJson: string;
+}
+
+/** A flow of a draft (`ownerId` is the integration's id) or of a version. */
+interface FlowsTable {
+  id: string;
+  ownerId: string;
+  integrationId: string;
+  stableKey: string;
+  position: number;
+}
+
+export type ComponentStatus = "PENDING" | "READY" | "REFUSED";
+
+interface ComponentsTable {
+  id: string;
+  key: string;
+  versionNumber: number;
+  isCodeNative: number;
+  label: string;
+  description: string;
+  category: string;
+  documentationUrl: string;
+  customerId: string | null;
+  /** `{actions, triggers, dataSources, connections}` as published. */
+  definitionJson: string;
+  comment: string;
+  attributesJson: string | null;
+  iconUrl: string | null;
+  status: ComponentStatus;
+  /** Why the package was refused. */
+  refusal: string | null;
+  /** SHA-1 (hex) of the package: what `prism components:signature` compares. */
+  signature: string | null;
+  /** SHA-256 (hex) of the package: the bundle's digest. */
+  digest: string | null;
+  createdAtMs: number;
+  createdByUserId: string | null;
+}
+
+interface InstancesTable {
+  id: string;
+  integrationId: string;
+  customerId: string;
+  /** The version it is set to; null for a system instance, which is on the draft. */
+  versionId: string | null;
+  /** The version it runs on; null until the first deploy. */
+  deployedVersionId: string | null;
+  /** JSON of the config variables that were deployed, sealed. */
+  deployedSealedConfigVars: string | null;
+  deployedAtMs: number | null;
+  name: string;
+  description: string;
+  labelsJson: string;
+  isSystem: number;
+  enabled: number;
+  globalDebug: number;
+  /** Something was changed since the last deploy. */
+  needsDeploy: number;
+  /** Token of the instance's URL. */
+  token: string;
+  createdAtMs: number;
+  updatedAtMs: number;
+}
+
+interface InstanceConfigVariablesTable {
+  id: string;
+  instanceId: string;
+  key: string;
+  /** The value (text) or the connection's inputs (JSON), sealed under the master key; null where none was given. */
+  sealedValue: string | null;
+  updatedAtMs: number;
+}
+
+/** One flow of one instance; kept for each stable key the instance ever had, so that URLs survive. */
+interface InstanceFlowConfigsTable {
+  id: string;
+  instanceId: string;
+  stableKey: string;
+  /** Token of the flow's own URL. */
+  token: string;
+}
+
+interface ApiKeysTable {
+  id: string;
+  /** `INSTANCE`: the customer's keys of one instance's flow. `INTEGRATION`: the organization's keys. */
+  ownerType: "INSTANCE" | "INTEGRATION";
+  ownerId: string;
+  stableKey: string;
+  name: string;
+  hmac: string;
+  sealed: string;
+  prefix: string;
+  last4: string;
+  createdAtMs: number;
+  createdBy: string;
+  lastUsedAtMs: number | null;
+  expiresAtMs: number | null;
+  revokedAtMs: number | null;
+}
+
+/** The version of each entity's last change; the entity itself is read from the other tables. */
+interface FeedEntitiesTable {
+  kind: string;
+  id: string;
+  version: number;
+}
+
+interface DataPlanesTable {
+  id: string;
+  name: string;
+  servedEpoch: string;
+  servedVersion: number;
+  lastSeenAtMs: number;
+}
+
+export type CommandState = "QUEUED" | "LEASED" | "DONE" | "FAILED";
+
+interface CommandsTable {
+  id: string;
+  kind: string;
+  payloadJson: string;
+  state: CommandState;
+  leasedBy: string | null;
+  leasedUntilMs: number | null;
+  attempts: number;
+  error: string | null;
+  createdAtMs: number;
+  finishedAtMs: number | null;
+}
+
+export type ExecutionStatus = "QUEUED" | "RUNNING" | "SUCCEEDED" | "FAILED";
+
+interface ExecutionsTable {
+  id: string;
+  status: ExecutionStatus;
+  invokeType: string;
+  isTest: number;
+  isDebug: number;
+  attempt: number;
+  startedAtMs: number;
+  endedAtMs: number | null;
+  errorCode: string | null;
+  error: string | null;
+  answerStatus: number | null;
+  integrationId: string;
+  versionId: string;
+  versionNumber: number;
+  /** Null where a shared endpoint's request was not routed to a customer. */
+  instanceId: string | null;
+  customerId: string | null;
+  customerUserId: string | null;
+  flowId: string | null;
+  flowConfigId: string | null;
+  flowStableKey: string | null;
+  flowName: string | null;
+  preprocessFlowName: string | null;
+  replayOf: string | null;
+  invokedBy: string | null;
+  /** `StoredRequest`. */
+  requestJson: string | null;
+  /** Bytes that the record takes, for retention. */
+  bytes: number;
+}
+
+/** Which events were stored: the same event twice changes nothing. */
+interface ExecutionEventsTable {
+  executionId: string;
+  attempt: number;
+  sequence: number;
+}
+
+interface ExecutionLogsTable {
+  executionId: string;
+  attempt: number;
+  sequence: number;
+  part: string;
+  atMs: number;
+  severity: string;
+  message: string;
+  stepName: string | null;
+  sectionId: string | null;
+}
+
+interface ExecutionSectionsTable {
+  executionId: string;
+  attempt: number;
+  sectionId: string;
+  label: string;
+  startedAtMs: number;
+}
+
+interface ExecutionStepsTable {
+  executionId: string;
+  attempt: number;
+  sequence: number;
+  part: string;
+  stepName: string;
+  stepStableKey: string;
+  startedAtMs: number;
+  endedAtMs: number;
+  error: string | null;
+  /** msgpack of `{data, contentType}`. */
+  results: Buffer;
+  isTruncated: number;
+}
+
+interface RejectionsTable {
+  id: string;
+  atMs: number;
+  code: string;
+  status: number;
+  reason: string;
+  requestId: string;
+  integrationId: string | null;
+  instanceId: string | null;
+  customerId: string | null;
+  method: string;
+  remoteAddress: string;
+  count: number;
+  requestJson: string | null;
+  /** The execution that a replay of it made. */
+  replayedByExecutionId: string | null;
+  bytes: number;
+}

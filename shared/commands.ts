@@ -1,0 +1,39 @@
+/** What the control plane wants done by a data plane: durable rows, leased by one data plane, idempotent by id. */
+import type { StoredRequest } from "./reports.ts";
+
+export type Command = { id: string; attempts: number } & (
+  | {
+      /** Run one flow of an instance (a test or `testInstanceFlowConfig`), without routing and without keys. */
+      kind: "RUN_FLOW";
+      payload: {
+        executionId: string;
+        instanceId: string;
+        flowStableKey: string;
+        isDebug: boolean;
+        request: StoredRequest;
+      };
+    }
+  | {
+      /** Run the draft's endpoint configuration on the test customer. The outcome is the execution's. */
+      kind: "TEST_ENDPOINT";
+      payload: { executionId: string; integrationId: string; isDebug: boolean; request: StoredRequest };
+    }
+  | {
+      /** Send a kept request the whole way again. The outcome is the execution's. */
+      kind: "REPLAY";
+      payload: { executionId: string; replayOf: string | null; request: StoredRequest };
+    }
+  | {
+      /** Fetch and load what an instance's version runs on, so that a bundle that can't load fails the deploy. */
+      kind: "PREPARE_DEPLOY";
+      payload: { instanceId: string; definitionDigest: string };
+    }
+);
+
+export type CommandKind = Command["kind"];
+
+export interface CommandResult {
+  id: string;
+  /** A sentence for the admin, or null where it went well. */
+  error: string | null;
+}

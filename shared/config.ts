@@ -1,0 +1,163 @@
+/**
+ * Every setting, read from the environment in this file only. Each has a default that works, a unit in its
+ * name, and a row in the README's table.
+ */
+import { resolve } from "node:path";
+import { ConfigurationError } from "./errors.ts";
+
+type Environment = Record<string, string | undefined>;
+
+const settings = {
+  SWITCHYARD_DATA_DIR: text("./data"),
+  SWITCHYARD_CONTROL_PORT: port(4000),
+  SWITCHYARD_INGRESS_PORT: port(4001),
+  SWITCHYARD_HOST: text("127.0.0.1"),
+  SWITCHYARD_ADMIN_TOKEN: optionalText(),
+  SWITCHYARD_MASTER_KEY: optionalText(),
+  SWITCHYARD_CONTROL_URL: optionalText(),
+  SWITCHYARD_DATA_PLANE_TOKEN: optionalText(),
+  SWITCHYARD_DATA_PLANE_NAME: text("data-plane-1"),
+  SWITCHYARD_PUBLIC_CONTROL_URL: optionalText(),
+  SWITCHYARD_PUBLIC_INGRESS_URL: optionalText(),
+  SWITCHYARD_LOG_LEVEL: oneOf("info", ["trace", "debug", "info", "warn", "error", "silent"]),
+
+  SWITCHYARD_BODY_BYTES_MAX: whole(6 * 1024 * 1024, 1024, 64 * 1024 * 1024),
+  SWITCHYARD_REQUEST_TIMEOUT_MS: whole(10_000, 100, 120_000),
+  SWITCHYARD_ENDPOINT_REQUESTS_PER_SECOND: whole(0, 0, 1_000_000),
+  SWITCHYARD_TRIGGER_RESPONSE_TIMEOUT_MS: whole(2_500, 10, 60_000),
+  SWITCHYARD_SYNCHRONOUS_TIMEOUT_MS: whole(30_000, 10, 300_000),
+  SWITCHYARD_JOURNAL_ENTRIES_MAX: whole(1_000_000, 1, 100_000_000),
+  SWITCHYARD_JOURNAL_BYTES_MAX: whole(8 * 1024 ** 3, 1024 * 1024, Number.MAX_SAFE_INTEGER),
+  SWITCHYARD_RUN_THREADS: whole(2, 1, 64),
+  SWITCHYARD_RUNS_PER_THREAD_MAX: whole(32, 1, 10_000),
+  SWITCHYARD_RUN_TIMEOUT_MS: whole(15 * 60_000, 100, 24 * 3_600_000),
+  SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: whole(10_000, 100, 600_000),
+  SWITCHYARD_RUN_MEMORY_MB: whole(512, 32, 65_536),
+  SWITCHYARD_DRAIN_TIMEOUT_MS: whole(10_000, 0, 600_000),
+  SWITCHYARD_BUNDLE_BYTES_MAX: whole(64 * 1024 * 1024, 1024, 1024 ** 3),
+  SWITCHYARD_EXECUTION_RETENTION_DAYS: whole(14, 1, 3650),
+  SWITCHYARD_EXECUTION_BYTES_MAX: whole(20 * 1024 ** 3, 1024 * 1024, Number.MAX_SAFE_INTEGER),
+  SWITCHYARD_DEPLOY_WAIT_MS: whole(2_000, 0, 60_000),
+} as const;
+
+type Settings = { [Name in keyof typeof settings]: ReturnType<(typeof settings)[Name]> };
+
+export interface Config {
+  /** Absolute path of the data folder. */
+  dataDir: string;
+  host: string;
+  controlPort: number;
+  ingressPort: number;
+  adminToken: string | undefined;
+  masterKey: string | undefined;
+  /** Where the data plane finds its control plane. */
+  controlUrl: string | undefined;
+  dataPlaneToken: string | undefined;
+  dataPlaneName: string;
+  /** What the control plane's own addresses (uploads, stored results) start with. */
+  publicControlUrl: string | undefined;
+  /** What webhook URLs start with. */
+  publicIngressUrl: string | undefined;
+  logLevel: string;
+  bodyBytesMax: number;
+  requestTimeoutMs: number;
+  /** Token bucket an endpoint; 0 is off. */
+  endpointRequestsPerSecond: number;
+  triggerResponseTimeoutMs: number;
+  synchronousTimeoutMs: number;
+  journalEntriesMax: number;
+  journalBytesMax: number;
+  runThreads: number;
+  runsPerThreadMax: number;
+  runTimeoutMs: number;
+  runBlockedTimeoutMs: number;
+  runMemoryMb: number;
+  drainTimeoutMs: number;
+  bundleBytesMax: number;
+  executionRetentionDays: number;
+  executionBytesMax: number;
+  deployWaitMs: number;
+}
+
+/** Throws `ConfigurationError` with one sentence that names the setting and what it must be. */
+export function readConfig(environment: Environment = process.env): Config {
+  for (const name of Object.keys(environment)) {
+    if (name.startsWith("SWITCHYARD_") && !(name in settings)) {
+      throw new ConfigurationError(
+        `${name} is not a setting of Switchyard: see the settings table in the README.`,
+      );
+    }
+  }
+  const read = Object.fromEntries(
+    Object.entries(settings).map(([name, parse]) => [name, parse(name, environment[name])]),
+  ) as Settings;
+  return {
+    dataDir: resolve(read.SWITCHYARD_DATA_DIR),
+    host: read.SWITCHYARD_HOST,
+    controlPort: read.SWITCHYARD_CONTROL_PORT,
+    ingressPort: read.SWITCHYARD_INGRESS_PORT,
+    adminToken: read.SWITCHYARD_ADMIN_TOKEN,
+    masterKey: read.SWITCHYARD_MASTER_KEY,
+    controlUrl: withoutSlash(read.SWITCHYARD_CONTROL_URL),
+    dataPlaneToken: read.SWITCHYARD_DATA_PLANE_TOKEN,
+    dataPlaneName: read.SWITCHYARD_DATA_PLANE_NAME,
+    publicControlUrl: withoutSlash(read.SWITCHYARD_PUBLIC_CONTROL_URL),
+    publicIngressUrl: withoutSlash(read.SWITCHYARD_PUBLIC_INGRESS_URL),
+    logLevel: read.SWITCHYARD_LOG_LEVEL,
+    bodyBytesMax: read.SWITCHYARD_BODY_BYTES_MAX,
+    requestTimeoutMs: read.SWITCHYARD_REQUEST_TIMEOUT_MS,
+    endpointRequestsPerSecond: read.SWITCHYARD_ENDPOINT_REQUESTS_PER_SECOND,
+    triggerResponseTimeoutMs: read.SWITCHYARD_TRIGGER_RESPONSE_TIMEOUT_MS,
+    synchronousTimeoutMs: read.SWITCHYARD_SYNCHRONOUS_TIMEOUT_MS,
+    journalEntriesMax: read.SWITCHYARD_JOURNAL_ENTRIES_MAX,
+    journalBytesMax: read.SWITCHYARD_JOURNAL_BYTES_MAX,
+    runThreads: read.SWITCHYARD_RUN_THREADS,
+    runsPerThreadMax: read.SWITCHYARD_RUNS_PER_THREAD_MAX,
+    runTimeoutMs: read.SWITCHYARD_RUN_TIMEOUT_MS,
+    runBlockedTimeoutMs: read.SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS,
+    runMemoryMb: read.SWITCHYARD_RUN_MEMORY_MB,
+    drainTimeoutMs: read.SWITCHYARD_DRAIN_TIMEOUT_MS,
+    bundleBytesMax: read.SWITCHYARD_BUNDLE_BYTES_MAX,
+    executionRetentionDays: read.SWITCHYARD_EXECUTION_RETENTION_DAYS,
+    executionBytesMax: read.SWITCHYARD_EXECUTION_BYTES_MAX,
+    deployWaitMs: read.SWITCHYARD_DEPLOY_WAIT_MS,
+  };
+}
+
+/** The names of all settings, for the test that compares them with the README. */
+export const settingNames = Object.keys(settings);
+
+type Parse<T> = (name: string, value: string | undefined) => T;
+
+function text(fallback: string): Parse<string> {
+  return (_name, value) => value?.trim() || fallback;
+}
+
+function optionalText(): Parse<string | undefined> {
+  return (_name, value) => value?.trim() || undefined;
+}
+
+function oneOf(fallback: string, choices: string[]): Parse<string> {
+  return (name, value) => {
+    const chosen = value?.trim() || fallback;
+    if (choices.includes(chosen)) return chosen;
+    throw new ConfigurationError(`${name} must be one of ${choices.join(", ")}, but is "${chosen}".`);
+  };
+}
+
+function whole(fallback: number, least: number, most: number): Parse<number> {
+  return (name, value) => {
+    if (value === undefined || value.trim() === "") return fallback;
+    const parsed = Number(value);
+    if (Number.isSafeInteger(parsed) && parsed >= least && parsed <= most) return parsed;
+    throw new ConfigurationError(
+      `${name} must be a whole number from ${least} to ${most}, but is "${value}".`,
+    );
+  };
+}
+
+function port(fallback: number): Parse<number> {
+  return whole(fallback, 0, 65_535);
+}
+
+const withoutSlash = (url: string | undefined): string | undefined => url?.replace(/\/+$/, "");
