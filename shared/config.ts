@@ -161,3 +161,32 @@ function port(fallback: number): Parse<number> {
 }
 
 const withoutSlash = (url: string | undefined): string | undefined => url?.replace(/\/+$/, "");
+
+/**
+ * uWebSockets.js takes its limit for a request's headers from the environment, once, when it is loaded: call
+ * this before. Its own default of 4 KB is less than some senders' signatures and tokens need.
+ */
+export function setTransportLimits(limits: { headersBytesMax: number }): void {
+  process.env["UWS_HTTP_MAX_HEADERS_SIZE"] = String(limits.headersBytesMax);
+}
+
+/** What flow code sees as `process.env`: what the network and the clock need, and none of the server's own secrets. */
+export function flowEnvironment(environment: Environment = process.env): Environment {
+  return Object.fromEntries(
+    flowVariables.flatMap((name) => (environment[name] ? [[name, environment[name]]] : [])),
+  );
+}
+
+const flowVariables = [
+  "PATH",
+  "TZ",
+  "LANG",
+  "LC_ALL",
+  "NODE_ENV",
+  "HTTP_PROXY",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+  "http_proxy",
+  "https_proxy",
+  "no_proxy",
+];

@@ -60,6 +60,8 @@ export interface InstanceEntity {
   isSystem: boolean;
   /** False while paused. */
   isEnabled: boolean;
+  /** True where its executions run in debug mode, whatever the request asks for. */
+  globalDebug?: boolean;
   versionId: string;
   /** 0 for a draft. */
   versionNumber: number;

@@ -1,0 +1,80 @@
+/** Who is asking: bearer tokens, and the two that a new store is made with. */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Config } from "../shared/config.ts";
+import { newSecret } from "../shared/ids.ts";
+import { equalInConstantTime, tokenHash } from "../shared/secrets.ts";
+import type { Viewer } from "./context.ts";
+import type { Store } from "./store/store.ts";
+import { hasTokenHash, hasTokenOf, storeToken, validToken } from "./store/tokens.ts";
+
+export interface Authenticator {
+  /** The viewer of an Authorization header; null without one; "refused" for a token that is not valid. */
+  viewer(authorization: string | undefined): Promise<Viewer | null | "refused">;
+}
+
+export function createAuthenticator(store: Store, config: Config): Authenticator {
+  const adminHash = config.adminToken === undefined ? null : tokenHash(config.adminToken);
+  const dataPlaneHash = config.dataPlaneToken === undefined ? null : tokenHash(config.dataPlaneToken);
+  return {
+    async viewer(authorization) {
+      const token = bearerToken(authorization);
+      if (token === null) return null;
+      if (token === "") return "refused";
+      const hash = tokenHash(token);
+      if (adminHash !== null && equalInConstantTime(hash, adminHash)) {
+        return { role: "ADMIN", tokenId: null, userId: null };
+      }
+      if (dataPlaneHash !== null && equalInConstantTime(hash, dataPlaneHash)) {
+        return { role: "DATA_PLANE", tokenId: null };
+      }
+      return (await storedViewer(store, hash)) ?? "refused";
+    },
+  };
+}
+
+/** Null where the header is missing or blank; "" where it is not a bearer token. */
+export function bearerToken(authorization: string | undefined): string | null {
+  if (authorization === undefined || authorization.trim() === "") return null;
+  return /^bearer\s+(\S+)$/i.exec(authorization.trim())?.[1] ?? "";
+}
+
+async function storedViewer(store: Store, hash: string): Promise<Viewer | null> {
+  const row = await validToken(store, hash);
+  switch (row?.role) {
+    case "ADMIN":
+      return { role: "ADMIN", tokenId: row.id, userId: row.userId };
+    case "DATA_PLANE":
+      return { role: "DATA_PLANE", tokenId: row.id };
+    case "CUSTOMER":
+      if (row.userId === null || row.customerId === null) return null;
+      return { role: "CUSTOMER", tokenId: row.id, userId: row.userId, customerId: row.customerId };
+    default:
+      return null;
+  }
+}
+
+/**
+ * Makes the first admin token, unless one is set or was made before. Returned once, to be printed: only its
+ * hash is stored.
+ */
+export async function firstAdminToken(store: Store, config: Config): Promise<string | undefined> {
+  if (config.adminToken !== undefined || (await hasTokenOf(store, "ADMIN"))) return undefined;
+  const secret = newSecret("swa_");
+  await storeToken(store, { role: "ADMIN", name: "First admin token", secret });
+  return secret;
+}
+
+/** The token by which the data planes of this machine sign in: a file that only this user can read. */
+export async function dataPlaneTokenFile(store: Store, config: Config): Promise<void> {
+  if (config.dataPlaneToken !== undefined) return;
+  const file = join(config.dataDir, "data-plane.token");
+  let secret = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
+  if (secret === "") {
+    secret = newSecret("swd_");
+    writeFileSync(file, `${secret}\n`, { mode: 0o600 });
+  }
+  if (!(await hasTokenHash(store, tokenHash(secret)))) {
+    await storeToken(store, { role: "DATA_PLANE", name: "Data planes of this machine", secret });
+  }
+}

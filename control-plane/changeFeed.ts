@@ -1,0 +1,151 @@
+/**
+ * The change feed. A mutation changes rows, and numbers the entities it touched, in one transaction; the data
+ * planes that listen are poked after the commit, pull what changed, and acknowledge what they serve.
+ */
+import { type FeedState, noteDataPlane, readFeedState } from "./store/feedVersions.ts";
+import type { ConfigTransaction, Store } from "./store/store.ts";
+
+export interface ChangeFeed {
+  /**
+   * Runs a transaction on the configuration, then pokes the data planes. Inside, use the transaction only: the
+   * store has one connection, and a query beside the transaction would wait for its end for ever.
+   */
+  transact<Result>(work: (transaction: ConfigTransaction) => Promise<Result>): Promise<Result>;
+  state(): Promise<FeedState>;
+  /** Yields the state at once, after every change, and as a heartbeat; the data plane is live meanwhile. */
+  follow(dataPlaneId: string, name: string): AsyncIterableIterator<FeedState>;
+  acknowledge(dataPlaneId: string, name: string, epoch: string, version: number): Promise<void>;
+  /** Waits until all live data planes serve `version`. Returns the names of those that do not in time. */
+  waitForAcknowledgement(version: number, timeoutMs: number): Promise<string[]>;
+  /** The names of the data planes that are connected now. */
+  liveDataPlanes(): string[];
+  close(): void;
+}
+
+const heartbeatMs = 10_000;
+
+interface Subscriber {
+  dataPlaneId: string;
+  name: string;
+  wake: () => void;
+}
+
+interface Waiter {
+  version: number;
+  settle: () => void;
+}
+
+export function createChangeFeed(store: Store): ChangeFeed {
+  const subscribers = new Set<Subscriber>();
+  /** What each data plane serves of this epoch, by its id. */
+  const served = new Map<string, number>();
+  const waiters = new Set<Waiter>();
+  let isClosed = false;
+
+  const poke = (): void => {
+    for (const subscriber of subscribers) subscriber.wake();
+  };
+
+  const pending = (version: number): string[] => {
+    const behind = [...subscribers].filter(
+      (subscriber) => (served.get(subscriber.dataPlaneId) ?? 0) < version,
+    );
+    return [...new Set(behind.map((subscriber) => subscriber.name))];
+  };
+
+  const settleWaiters = (): void => {
+    for (const waiter of waiters) if (pending(waiter.version).length === 0) waiter.settle();
+  };
+
+  const state = (): Promise<FeedState> => readFeedState(store);
+
+  return {
+    state,
+    liveDataPlanes: () => [...new Set([...subscribers].map((subscriber) => subscriber.name))],
+
+    async transact(work) {
+      const result = await store.config.transaction().execute(work);
+      poke();
+      return result;
+    },
+
+    follow(dataPlaneId, name) {
+      let isDue = true;
+      let isOver = false;
+      let wake = (): void => {};
+      const subscriber: Subscriber = {
+        dataPlaneId,
+        name,
+        wake: () => {
+          isDue = true;
+          wake();
+        },
+      };
+      subscribers.add(subscriber);
+      const leave = (): void => {
+        isOver = true;
+        subscribers.delete(subscriber);
+        // Served versions are forgotten with the last connection: a data plane that comes back says so anew.
+        if (![...subscribers].some((other) => other.dataPlaneId === dataPlaneId)) served.delete(dataPlaneId);
+        settleWaiters();
+        wake();
+      };
+      const due = (): Promise<void> =>
+        new Promise((resolve) => {
+          const timer = setTimeout(resolve, heartbeatMs);
+          wake = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+        });
+      return {
+        [Symbol.asyncIterator]() {
+          return this;
+        },
+        async next() {
+          if (!isDue && !isOver && !isClosed) await due();
+          isDue = false;
+          if (isClosed) leave();
+          if (isOver) return { done: true, value: undefined };
+          await noteDataPlane(store, { id: dataPlaneId, name });
+          return { done: false, value: await state() };
+        },
+        async return() {
+          leave();
+          return { done: true, value: undefined };
+        },
+      };
+    },
+
+    async acknowledge(dataPlaneId, name, epoch, version) {
+      if (epoch !== store.epoch) return;
+      if ([...subscribers].some((subscriber) => subscriber.dataPlaneId === dataPlaneId)) {
+        served.set(dataPlaneId, Math.max(version, served.get(dataPlaneId) ?? 0));
+        settleWaiters();
+      }
+      await noteDataPlane(store, { id: dataPlaneId, name, servedVersion: version });
+    },
+
+    waitForAcknowledgement(version, timeoutMs) {
+      if (pending(version).length === 0) return Promise.resolve([]);
+      return new Promise((resolve) => {
+        const waiter: Waiter = {
+          version,
+          settle: () => {
+            clearTimeout(timer);
+            waiters.delete(waiter);
+            resolve(pending(version));
+          },
+        };
+        const timer = setTimeout(() => waiter.settle(), timeoutMs);
+        waiters.add(waiter);
+      });
+    },
+
+    close() {
+      isClosed = true;
+      poke();
+      for (const waiter of waiters) waiter.settle();
+    },
+  };
+}

@@ -1,0 +1,52 @@
+/**
+ * Housekeeping, a small step at a time: executions, rejections and finished commands are kept within their age
+ * and bytes, and commands that nobody finished are handed out again or end.
+ */
+import type { Config } from "../shared/config.ts";
+import { expireLeases, failOrphans } from "./store/commandQueue.ts";
+import { executionBytes, pruneCommands, pruneOlderThan, pruneOldest } from "./store/pruning.ts";
+import type { Store } from "./store/store.ts";
+
+type Limits = Pick<Config, "executionRetentionDays" | "executionBytesMax">;
+
+const dayMs = 24 * 3_600_000;
+const orphanAgeMs = 10 * 60_000;
+const stepRowsMax = 200;
+/** The pause after a step that found nothing more to delete, and after one that did. */
+const idlePauseMs = 30_000;
+const busyPauseMs = 1_000;
+
+/** Runs until the returned function is called, which waits for the step under way. */
+export function startRetention(store: Store, config: Limits): () => Promise<void> {
+  let isStopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let step: Promise<void> = Promise.resolve();
+  const next = (pauseMs: number): void => {
+    if (isStopped) return;
+    timer = setTimeout(() => {
+      step = retentionStep(store, config).then(
+        (deleted) => next(deleted > 0 ? busyPauseMs : idlePauseMs),
+        // A failed step (a full disk, a locked database) is tried again: nothing else depends on it.
+        () => next(idlePauseMs),
+      );
+    }, pauseMs);
+    timer.unref();
+  };
+  next(busyPauseMs);
+  return async () => {
+    isStopped = true;
+    clearTimeout(timer);
+    await step;
+  };
+}
+
+/** One step; returns how many records it deleted. */
+export async function retentionStep(store: Store, config: Limits, nowMs = Date.now()): Promise<number> {
+  await expireLeases(store, nowMs);
+  await failOrphans(store, nowMs - orphanAgeMs);
+  await pruneCommands(store, nowMs - dayMs);
+  const byAge = await pruneOlderThan(store, nowMs - config.executionRetentionDays * dayMs, stepRowsMax);
+  if (byAge > 0) return byAge;
+  if ((await executionBytes(store)) <= config.executionBytesMax) return 0;
+  return pruneOldest(store, stepRowsMax);
+}

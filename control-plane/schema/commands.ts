@@ -1,0 +1,93 @@
+/** The commands that data planes lease and answer. */
+import { z } from "zod";
+import type { CommandResult } from "../../shared/commands.ts";
+import { completeCommands, leaseCommands } from "../store/commandQueue.ts";
+import { builder } from "./builder.ts";
+import { mutation } from "./payloads.ts";
+
+const leasedAtOnceMax = 100;
+const completedAtOnceMax = 1000;
+const errorLengthMax = 10_000;
+const dataPlaneIdCheck = z
+  .string()
+  .min(1, "This field may not be blank.")
+  .max(200, "At most 200 characters.");
+
+mutation("leaseCommands", {
+  description: "Hands out queued commands for sixty seconds; one whose lease runs out is handed out again.",
+  authScopes: { dataPlane: true },
+  input: (t) => ({
+    dataPlaneId: t.string({ required: true, description: "The data plane that will carry them out." }),
+    first: t.int({ required: true, description: `How many at most, up to ${leasedAtOnceMax}.` }),
+  }),
+  check: z.object({
+    dataPlaneId: dataPlaneIdCheck,
+    first: z.number().min(1, "At least 1.").max(leasedAtOnceMax, `At most ${leasedAtOnceMax}.`),
+  }),
+  resolve: async ({ dataPlaneId, first }, { store }) => ({
+    commands: (await leaseCommands(store, dataPlaneId, first)) as unknown,
+  }),
+  output: (t) => ({
+    commands: t.expose("commands", { type: "JSON", nullable: true, description: "The commands." }),
+  }),
+});
+
+const resultsCheck = z
+  .array(z.object({ id: z.string(), error: z.string().nullable() }))
+  .max(completedAtOnceMax, `At most ${completedAtOnceMax} at once.`);
+
+mutation("completeCommands", {
+  description: "Says how commands went.",
+  authScopes: { dataPlane: true },
+  input: (t) => ({
+    dataPlaneId: t.string({ required: true, description: "The data plane that carried them out." }),
+    results: t.field({
+      type: "JSON",
+      required: true,
+      description: "A list of {id, error}; error is null where it went well.",
+    }),
+  }),
+  check: z.object({ dataPlaneId: dataPlaneIdCheck, results: resultsCheck }),
+  resolve: async ({ results }, { store }) => {
+    const bounded = (results as CommandResult[]).map(({ id, error }) => ({
+      id,
+      error: error?.slice(0, errorLengthMax) ?? null,
+    }));
+    await completeCommands(store, bounded);
+    return { isDone: true };
+  },
+  output: (t) => ({
+    isDone: t.exposeBoolean("isDone", { nullable: true, description: "True where the results were noted." }),
+  }),
+});
+
+interface CommandCounts {
+  queued: number;
+  leased: number;
+}
+
+const CommandCountsType = builder.objectRef<CommandCounts>("CommandCounts").implement({
+  description: "How many commands wait for data planes.",
+  fields: (t) => ({
+    queued: t.exposeInt("queued", { description: "Commands that no data plane has taken." }),
+    leased: t.exposeInt("leased", { description: "Commands that a data plane is carrying out." }),
+  }),
+});
+
+builder.queryField("commandCounts", (t) =>
+  t.field({
+    type: CommandCountsType,
+    description: "How many commands wait for data planes.",
+    authScopes: { admin: true },
+    resolve: async (_root, _args, { store }) => {
+      const rows = await store.config
+        .selectFrom("commands")
+        .select((row) => ["state", row.fn.countAll<number>().as("count")])
+        .where("state", "in", ["QUEUED", "LEASED"])
+        .groupBy("state")
+        .execute();
+      const countOf = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0;
+      return { queued: countOf("QUEUED"), leased: countOf("LEASED") };
+    },
+  }),
+);

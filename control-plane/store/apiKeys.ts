@@ -1,0 +1,99 @@
+/** API keys as rows: an HMAC to check with, the key itself sealed, and what may be shown of it. */
+import { type Definition, type Flow, securityTypeOf } from "../../shared/definition.ts";
+import { newId } from "../../shared/ids.ts";
+import { keyHmac, keyLast4, keyPrefix, maskKey, seal } from "../../shared/secrets.ts";
+import type { ConfigDatabase, ConfigTransaction, Store } from "./store.ts";
+import type { ConfigTables } from "./tables.ts";
+
+type Reader = ConfigDatabase | ConfigTransaction;
+export type ApiKeyRow = ConfigTables["apiKeys"];
+
+/** Whose key it is: an instance's (the customer's) or an integration's (the organization's), for one flow. */
+export interface KeyOwner {
+  ownerType: ApiKeyRow["ownerType"];
+  ownerId: string;
+  stableKey: string;
+}
+
+export const isValidKey = (row: ApiKeyRow, nowMs = Date.now()): boolean =>
+  row.revokedAtMs === null && (row.expiresAtMs === null || row.expiresAtMs > nowMs);
+
+export const maskOf = (row: Pick<ApiKeyRow, "prefix" | "last4">): string => maskKey(row.prefix, row.last4);
+
+/** The keys that an owner has for a flow, or for all its flows, the oldest first; revoked ones among them. */
+export function keysOf(
+  database: Reader,
+  owner: Omit<KeyOwner, "stableKey"> & { stableKey?: string },
+): Promise<ApiKeyRow[]> {
+  let query = database
+    .selectFrom("apiKeys")
+    .selectAll()
+    .where("ownerType", "=", owner.ownerType)
+    .where("ownerId", "=", owner.ownerId)
+    .orderBy("createdAtMs")
+    .orderBy("id");
+  if (owner.stableKey !== undefined) query = query.where("stableKey", "=", owner.stableKey);
+  return query.execute();
+}
+
+/** The owner's row for this very key, revoked or not. */
+export function findKey(
+  database: Reader,
+  store: Store,
+  owner: KeyOwner,
+  key: string,
+): Promise<ApiKeyRow | undefined> {
+  return database
+    .selectFrom("apiKeys")
+    .selectAll()
+    .where("ownerType", "=", owner.ownerType)
+    .where("ownerId", "=", owner.ownerId)
+    .where("stableKey", "=", owner.stableKey)
+    .where("hmac", "=", keyHmac(store.pepper, key))
+    .executeTakeFirst();
+}
+
+export async function insertKey(
+  transaction: ConfigTransaction,
+  store: Store,
+  owner: KeyOwner,
+  made: { key: string; name: string; createdBy: string; expiresAtMs: number | null },
+): Promise<ApiKeyRow> {
+  const row: ApiKeyRow = {
+    id: newId(),
+    ...owner,
+    name: made.name,
+    hmac: keyHmac(store.pepper, made.key),
+    sealed: seal(store.masterKey, "apiKey", made.key),
+    prefix: keyPrefix(made.key),
+    last4: keyLast4(made.key),
+    createdAtMs: Date.now(),
+    createdBy: made.createdBy,
+    lastUsedAtMs: null,
+    expiresAtMs: made.expiresAtMs,
+    revokedAtMs: null,
+  };
+  await transaction.insertInto("apiKeys").values(row).execute();
+  return row;
+}
+
+export async function setKeyRevoked(
+  transaction: ConfigTransaction,
+  id: string,
+  revokedAtMs: number | null,
+): Promise<void> {
+  await transaction.updateTable("apiKeys").set({ revokedAtMs }).where("id", "=", id).execute();
+}
+
+/** The flows that need a key of the customer and have no valid one: what keeps an instance from its deploy. */
+export async function flowsWithoutKey(
+  database: Reader,
+  instanceId: string,
+  definition: Definition,
+): Promise<Flow[]> {
+  const needing = definition.flows.filter((flow) => securityTypeOf(definition, flow) === "customer_required");
+  if (needing.length === 0) return [];
+  const keys = await keysOf(database, { ownerType: "INSTANCE", ownerId: instanceId });
+  const secured = new Set(keys.filter((row) => isValidKey(row)).map((row) => row.stableKey));
+  return needing.filter((flow) => !secured.has(flow.stableKey));
+}

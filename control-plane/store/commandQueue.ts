@@ -1,0 +1,189 @@
+/**
+ * The durable commands that data planes carry out. A lease that runs out hands the command to the next data
+ * plane; after too many leases it has failed, and so has the execution that it stood for.
+ */
+import type { Command, CommandKind, CommandResult } from "../../shared/commands.ts";
+import { newId } from "../../shared/ids.ts";
+import type { ConfigTransaction, Store } from "./store.ts";
+
+export type CommandPayload<Kind extends CommandKind> = Extract<Command, { kind: Kind }>["payload"];
+
+const leaseMs = 60_000;
+const attemptsMax = 5;
+
+/** Queues a command in the transaction that it belongs to; `feed.transact` tells the data planes of it. */
+export async function enqueueCommand<Kind extends CommandKind>(
+  transaction: ConfigTransaction,
+  kind: Kind,
+  payload: CommandPayload<Kind>,
+): Promise<string> {
+  const id = newId();
+  await transaction
+    .insertInto("commands")
+    .values({
+      id,
+      kind,
+      payloadJson: JSON.stringify(payload),
+      state: "QUEUED",
+      leasedBy: null,
+      leasedUntilMs: null,
+      attempts: 0,
+      error: null,
+      createdAtMs: Date.now(),
+      finishedAtMs: null,
+    })
+    .execute();
+  return id;
+}
+
+/** Hands out up to `first` commands, oldest first, for the time of a lease. */
+export async function leaseCommands(
+  store: Store,
+  dataPlaneId: string,
+  first: number,
+  nowMs = Date.now(),
+): Promise<Command[]> {
+  await expireLeases(store, nowMs);
+  const rows = await store.config.transaction().execute(async (transaction) => {
+    const waiting = transaction
+      .selectFrom("commands")
+      .select("id")
+      .where("state", "=", "QUEUED")
+      .orderBy("createdAtMs")
+      .orderBy("id")
+      .limit(first);
+    return await transaction
+      .updateTable("commands")
+      .set((row) => ({
+        state: "LEASED",
+        leasedBy: dataPlaneId,
+        leasedUntilMs: nowMs + leaseMs,
+        attempts: row("attempts", "+", 1),
+      }))
+      .where("id", "in", waiting)
+      .returning(["id", "kind", "attempts", "payloadJson"])
+      .execute();
+  });
+  return rows
+    .sort((a, b) => (a.id < b.id ? -1 : 1))
+    .map(
+      ({ id, kind, attempts, payloadJson }) =>
+        ({ id, kind, attempts, payload: JSON.parse(payloadJson) as unknown }) as Command,
+    );
+}
+
+/** Notes how commands went. A result that comes twice, or for a command that has ended, changes nothing. */
+export async function completeCommands(store: Store, results: readonly CommandResult[]): Promise<void> {
+  const failed = await store.config.transaction().execute(async (transaction) => {
+    const ended: EndedCommand[] = [];
+    for (const { id, error } of results) {
+      const row = await transaction
+        .updateTable("commands")
+        .set({ state: error === null ? "DONE" : "FAILED", error, finishedAtMs: Date.now() })
+        .where("id", "=", id)
+        .where("state", "in", ["QUEUED", "LEASED"])
+        .returning(["kind", "payloadJson", "error"])
+        .executeTakeFirst();
+      if (row !== undefined && error !== null) ended.push(row);
+    }
+    return ended;
+  });
+  await failExecutions(store, failed);
+}
+
+/** Puts commands whose lease ran out back into the queue, or ends them after the last attempt. */
+export async function expireLeases(store: Store, nowMs = Date.now()): Promise<void> {
+  const failed = await store.config.transaction().execute(async (transaction) => {
+    const ended = await transaction
+      .updateTable("commands")
+      .set({
+        state: "FAILED",
+        error: `No data plane finished it in ${attemptsMax} attempts.`,
+        finishedAtMs: nowMs,
+      })
+      .where("state", "=", "LEASED")
+      .where("leasedUntilMs", "<", nowMs)
+      .where("attempts", ">=", attemptsMax)
+      .returning(["kind", "payloadJson", "error"])
+      .execute();
+    await transaction
+      .updateTable("commands")
+      .set({ state: "QUEUED", leasedBy: null, leasedUntilMs: null })
+      .where("state", "=", "LEASED")
+      .where("leasedUntilMs", "<", nowMs)
+      .execute();
+    return ended;
+  });
+  await failExecutions(store, failed);
+}
+
+/**
+ * Ends executions that wait for a command that is not there: the process died between the two writes. Looks
+ * only at those older than `beforeMs`, so that none is caught between them.
+ */
+export async function failOrphans(store: Store, beforeMs: number): Promise<void> {
+  const queued = await store.executions
+    .selectFrom("executions")
+    .select("id")
+    .where("status", "=", "QUEUED")
+    .where("startedAtMs", "<", beforeMs)
+    .orderBy("startedAtMs")
+    .limit(orphansAtOnceMax)
+    .execute();
+  if (queued.length === 0) return;
+  const open = await store.config
+    .selectFrom("commands")
+    .select("payloadJson")
+    .where("state", "in", ["QUEUED", "LEASED"])
+    .execute();
+  const waitedFor = new Set(
+    open.map((row) => (JSON.parse(row.payloadJson) as { executionId?: string }).executionId),
+  );
+  const orphans = queued.map((row) => row.id).filter((id) => !waitedFor.has(id));
+  if (orphans.length === 0) return;
+  await store.executions
+    .updateTable("executions")
+    .set({
+      status: "FAILED",
+      errorCode: "INTERNAL",
+      error: "It was never handed to a data plane.",
+      endedAtMs: Date.now(),
+    })
+    .where("id", "in", orphans)
+    .where("status", "=", "QUEUED")
+    .execute();
+}
+
+const orphansAtOnceMax = 200;
+
+export type CommandOutcome = { isEnded: boolean; error: string | null };
+
+export async function commandOutcome(store: Store, id: string): Promise<CommandOutcome> {
+  const row = await store.config
+    .selectFrom("commands")
+    .select(["state", "error"])
+    .where("id", "=", id)
+    .executeTakeFirst();
+  if (row === undefined) return { isEnded: true, error: null };
+  return { isEnded: row.state === "DONE" || row.state === "FAILED", error: row.error };
+}
+
+interface EndedCommand {
+  kind: string;
+  payloadJson: string;
+  error: string | null;
+}
+
+/** An execution that was made for a command ends with it, where no report has ended it already. */
+async function failExecutions(store: Store, commands: readonly EndedCommand[]): Promise<void> {
+  for (const { payloadJson, error } of commands) {
+    const { executionId } = JSON.parse(payloadJson) as { executionId?: string };
+    if (executionId === undefined) continue;
+    await store.executions
+      .updateTable("executions")
+      .set({ status: "FAILED", errorCode: "INTERNAL", error, endedAtMs: Date.now() })
+      .where("id", "=", executionId)
+      .where("status", "in", ["QUEUED", "RUNNING"])
+      .execute();
+  }
+}

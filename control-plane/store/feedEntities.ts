@@ -1,0 +1,285 @@
+/**
+ * The feed's entities, computed from the tables when a page is read. Whatever writes a column that an entity
+ * is computed from touches that entity in the same transaction.
+ */
+import type { Definition } from "../../shared/definition.ts";
+import type {
+  FeedEntityKind,
+  InstanceEntity,
+  IntegrationEntity,
+  KeyEntity,
+  SettingsEntity,
+} from "../../shared/feed.ts";
+import { seal } from "../../shared/secrets.ts";
+import type { TouchedEntity } from "./feedVersions.ts";
+import type { ConfigDatabase, ConfigTransaction, Store } from "./store.ts";
+import type { ConfigTables } from "./tables.ts";
+
+type Database = ConfigDatabase | ConfigTransaction;
+type InstanceRow = ConfigTables["instances"];
+type KeyRow = ConfigTables["apiKeys"];
+type EntityData = SettingsEntity | Definition | IntegrationEntity | InstanceEntity;
+
+/** The entities as they are now, by `kind/id`; an entity that is gone is missing. */
+export async function readEntities(
+  database: Database,
+  store: Store,
+  entities: readonly TouchedEntity[],
+): Promise<Map<string, EntityData>> {
+  const idsOf = (kind: FeedEntityKind): string[] =>
+    entities.filter((entity) => entity.kind === kind).map((entity) => entity.id);
+  const found = new Map<string, EntityData>();
+  if (idsOf("settings").length > 0) {
+    found.set("settings/settings", { organization: store.organization, wrappedPepper: store.wrappedPepper });
+  }
+  for (const [id, data] of await readDefinitions(database, idsOf("definition"))) {
+    found.set(`definition/${id}`, data);
+  }
+  for (const [id, data] of await readIntegrations(database, idsOf("integration"))) {
+    found.set(`integration/${id}`, data);
+  }
+  for (const [id, data] of await readInstances(database, store, idsOf("instance"))) {
+    found.set(`instance/${id}`, data);
+  }
+  return found;
+}
+
+/** Definitions that a draft or a deployed version uses. */
+async function readDefinitions(database: Database, digests: string[]): Promise<[string, Definition][]> {
+  if (digests.length === 0) return [];
+  const rows = await database
+    .selectFrom("definitions")
+    .selectAll()
+    .where("digest", "in", digests)
+    .where((eb) =>
+      eb.or([
+        eb.exists(
+          eb
+            .selectFrom("integrations")
+            .select("integrations.id")
+            .whereRef("integrations.draftDigest", "=", "definitions.digest"),
+        ),
+        eb.exists(
+          eb
+            .selectFrom("versions")
+            .innerJoin("instances", "instances.deployedVersionId", "versions.id")
+            .select("versions.id")
+            .whereRef("versions.definitionDigest", "=", "definitions.digest"),
+        ),
+      ]),
+    )
+    .execute();
+  return rows.map((row) => [row.digest, JSON.parse(row.definitionJson) as Definition]);
+}
+
+async function readIntegrations(database: Database, ids: string[]): Promise<[string, IntegrationEntity][]> {
+  if (ids.length === 0) return [];
+  const rows = await database
+    .selectFrom("integrations")
+    .innerJoin("instances", (join) =>
+      join.onRef("instances.integrationId", "=", "integrations.id").on("instances.isSystem", "=", 1),
+    )
+    .select([
+      "integrations.id",
+      "integrations.name",
+      "integrations.token",
+      "instances.id as systemInstanceId",
+    ])
+    .where("integrations.id", "in", ids)
+    .execute();
+  const latest = await latestDeployedVersions(database, ids);
+  const keys = Map.groupBy(await validKeys(database, "INTEGRATION", ids), (key) => key.ownerId);
+  return rows.map((row) => {
+    const version = latest.get(row.id);
+    const isShared = version?.definition.endpointType === "shared_instance";
+    const organizationKeys: Record<string, KeyEntity[]> = {};
+    for (const [stableKey, flowKeys] of Map.groupBy(keys.get(row.id) ?? [], (key) => key.stableKey)) {
+      organizationKeys[stableKey] = flowKeys.map(keyEntity);
+    }
+    const entity: IntegrationEntity = {
+      id: row.id,
+      name: row.name,
+      token: row.token,
+      shared:
+        version !== undefined && isShared
+          ? { definitionDigest: version.digest, versionId: version.id, versionNumber: version.number }
+          : null,
+      systemInstanceId: row.systemInstanceId,
+      organizationKeys,
+    };
+    return [row.id, entity];
+  });
+}
+
+export interface DeployedVersion {
+  id: string;
+  number: number;
+  digest: string;
+  definition: Definition;
+}
+
+/** Of each integration the latest version that is deployed to a customer: it configures the shared URL. */
+export async function latestDeployedVersions(
+  database: Database,
+  integrationIds: string[],
+): Promise<Map<string, DeployedVersion>> {
+  const rows = await database
+    .selectFrom("versions")
+    .innerJoin("definitions", "definitions.digest", "versions.definitionDigest")
+    .select([
+      "versions.id",
+      "versions.integrationId",
+      "versions.number",
+      "definitions.digest",
+      "definitionJson",
+    ])
+    .where("versions.integrationId", "in", integrationIds)
+    .where("versions.number", "=", (eb) =>
+      eb
+        .selectFrom("versions as deployed")
+        .innerJoin("instances", "instances.deployedVersionId", "deployed.id")
+        .select((inner) => inner.fn.max("deployed.number").as("number"))
+        .where("instances.isSystem", "=", 0)
+        .whereRef("deployed.integrationId", "=", "versions.integrationId"),
+    )
+    .execute();
+  return new Map(
+    rows.map((row) => [
+      row.integrationId,
+      {
+        id: row.id,
+        number: row.number,
+        digest: row.digest,
+        definition: JSON.parse(row.definitionJson) as Definition,
+      },
+    ]),
+  );
+}
+
+async function readInstances(
+  database: Database,
+  store: Store,
+  ids: string[],
+): Promise<[string, InstanceEntity][]> {
+  if (ids.length === 0) return [];
+  const rows = await database
+    .selectFrom("instances")
+    .innerJoin("integrations", "integrations.id", "instances.integrationId")
+    .innerJoin("customers", "customers.id", "instances.customerId")
+    .leftJoin("versions", "versions.id", "instances.deployedVersionId")
+    .selectAll("instances")
+    .select([
+      "integrations.name as integrationName",
+      "integrations.draftDigest",
+      "customers.externalId",
+      "customers.name as customerName",
+      "versions.number",
+      "versions.definitionDigest",
+    ])
+    .where("instances.id", "in", ids)
+    .execute();
+  const users = Map.groupBy(
+    await database
+      .selectFrom("users")
+      .selectAll()
+      .where("customerId", "in", [...new Set(rows.map((row) => row.customerId))])
+      .orderBy("id")
+      .execute(),
+    (user) => user.customerId,
+  );
+  const flows = await readFlows(database, rows);
+  return rows.flatMap((row) => {
+    const digest = row.isSystem === 1 ? row.draftDigest : row.definitionDigest;
+    if (digest === null) return [];
+    const entity: InstanceEntity = {
+      id: row.id,
+      name: row.name,
+      integrationId: row.integrationId,
+      integrationName: row.integrationName,
+      isSystem: row.isSystem === 1,
+      isEnabled: row.enabled === 1,
+      globalDebug: row.globalDebug === 1,
+      versionId: definitionOwner(row),
+      versionNumber: row.number ?? 0,
+      definitionDigest: digest,
+      customer: {
+        id: row.customerId,
+        externalId: row.externalId ?? "",
+        name: row.customerName,
+        users: (users.get(row.customerId) ?? []).map(({ id, externalId, email, name }) => ({
+          id,
+          externalId,
+          email,
+          name,
+        })),
+      },
+      token: row.token,
+      flows: flows.get(row.id) ?? {},
+      sealedConfigVars: row.deployedSealedConfigVars ?? seal(store.masterKey, "configVars", "{}"),
+    };
+    return [[row.id, entity] as [string, InstanceEntity]];
+  });
+}
+
+/** The version that the instance runs on; for a system instance the draft, which has the integration's id. */
+const definitionOwner = (row: InstanceRow): string => row.deployedVersionId ?? row.integrationId;
+
+/** The flows of each instance by stable key: those of its definition that have a flow config. */
+async function readFlows(
+  database: Database,
+  instances: InstanceRow[],
+): Promise<Map<string, InstanceEntity["flows"]>> {
+  const ids = instances.map((row) => row.id);
+  const owners = [...new Set(instances.map(definitionOwner))];
+  const flowRows = await database.selectFrom("flows").selectAll().where("ownerId", "in", owners).execute();
+  const configRows = await database
+    .selectFrom("instanceFlowConfigs")
+    .selectAll()
+    .where("instanceId", "in", ids)
+    .execute();
+  const keys = Map.groupBy(
+    await validKeys(database, "INSTANCE", ids),
+    (key) => `${key.ownerId}/${key.stableKey}`,
+  );
+  const flowIds = new Map(flowRows.map((row) => [`${row.ownerId}/${row.stableKey}`, row.id]));
+  const configs = Map.groupBy(configRows, (row) => row.instanceId);
+  return new Map(
+    instances.map((instance) => {
+      const flows = (configs.get(instance.id) ?? []).flatMap((config) => {
+        const flowId = flowIds.get(`${definitionOwner(instance)}/${config.stableKey}`);
+        if (flowId === undefined) return [];
+        const flowKeys = (keys.get(`${instance.id}/${config.stableKey}`) ?? []).map(keyEntity);
+        return [
+          [
+            config.stableKey,
+            { flowId, flowConfigId: config.id, token: config.token, keys: flowKeys },
+          ] as const,
+        ];
+      });
+      return [instance.id, Object.fromEntries(flows)];
+    }),
+  );
+}
+
+async function validKeys(
+  database: Database,
+  ownerType: KeyRow["ownerType"],
+  ownerIds: string[],
+): Promise<KeyRow[]> {
+  return database
+    .selectFrom("apiKeys")
+    .selectAll()
+    .where("ownerType", "=", ownerType)
+    .where("ownerId", "in", ownerIds)
+    .where("revokedAtMs", "is", null)
+    .where((eb) => eb.or([eb("expiresAtMs", "is", null), eb("expiresAtMs", ">", Date.now())]))
+    .orderBy("id")
+    .execute();
+}
+
+const keyEntity = ({ id, hmac, sealed, expiresAtMs }: KeyRow): KeyEntity => ({
+  id,
+  hmac,
+  sealed,
+  expiresAtMs,
+});

@@ -1,0 +1,243 @@
+/**
+ * From a request to the execution that it becomes, or to the reason why it is refused: keys, body, routing,
+ * in the order that gives nothing away. The same for webhooks, replays and tests of an endpoint.
+ */
+import { type Flow, routableFlows } from "../shared/definition.ts";
+import type { ErrorCode } from "../shared/errors.ts";
+import type { RequestSource } from "../shared/references.ts";
+import type { InvokeType, StoredRequest } from "../shared/reports.ts";
+import { everyFlowNeedsKey, isAuthorized, keyRule } from "./authenticate.ts";
+import type { Execution } from "./executions.ts";
+import type { Entry, EntryRoute } from "./journal.ts";
+import type { BodyParser } from "./largeBodies.ts";
+import { mediaTypeOf } from "./parse.ts";
+import type { CompiledInstance, Replica } from "./replica.ts";
+import { type Endpoint, routeByRequest, type Target } from "./resolve.ts";
+
+export interface AdmissionRequest {
+  executionId: string;
+  endpoint: Endpoint;
+  request: Omit<StoredRequest, "body">;
+  /** Content-Encoding undone. */
+  body: Buffer;
+  invokeType: InvokeType;
+  isDebug: boolean;
+  replayOf: string | null;
+  invokedBy: string | null;
+  /** A test of the endpoint's configuration: always on the system instance. */
+  isEndpointTest: boolean;
+  /** A test of one flow asks for no key and no routing. */
+  skipsKeys: boolean;
+}
+
+export type Admission = { ok: true; execution: Execution } | AdmissionRefusal;
+
+export interface AdmissionRefusal {
+  ok: false;
+  code: ErrorCode;
+  /** For the organization's eyes. */
+  reason: string;
+  instance: CompiledInstance | null;
+  /** The whole request is kept, so that it can be replayed. */
+  isReplayable: boolean;
+}
+
+/** Refuses by key alone, before the body is looked at; null where the request may go on. */
+export function refuseByKey(
+  endpoint: Endpoint,
+  keyHmacs: readonly string[],
+  nowMs: number,
+): AdmissionRefusal | null {
+  const { source, instance, integration } = endpoint;
+  const instanceEntity = instance?.entity ?? null;
+  const first = endpoint.flow ?? endpoint.preprocessFlow;
+  if (first !== null) {
+    const rule = keyRule(source.definition, first, instanceEntity, integration.entity);
+    return isAuthorized(rule, keyHmacs, nowMs) ? null : keyRefusal(first, keyHmacs, instance);
+  }
+  if (keyHmacs.length > 0) return null;
+  return everyFlowNeedsKey(
+    routableFlows(source.definition),
+    source.definition,
+    instanceEntity,
+    integration.entity,
+  )
+    ? refusal("KEY_REFUSED", "No key was sent, and every flow needs one.", instance)
+    : null;
+}
+
+export async function admit(
+  replica: Replica,
+  parser: BodyParser,
+  given: AdmissionRequest,
+): Promise<Admission> {
+  const { endpoint, request, body } = given;
+  const nowMs = Date.now();
+  if (!given.skipsKeys) {
+    const refused = refuseByKey(endpoint, request.keyHmacs, nowMs);
+    if (refused !== null) return refused;
+  }
+  const first = endpoint.flow ?? endpoint.preprocessFlow;
+  const contentType = headerOf(request.headers, "content-type") ?? "";
+  if (first !== null && !acceptsContentType(first, contentType, body))
+    return contentTypeRefusal(first, contentType, endpoint.instance);
+  const parsed = await parser.parse(body, contentType, bodyPaths(endpoint));
+  if (!parsed.ok) return refusal("BODY_INVALID", parsed.message, endpoint.instance);
+
+  if (endpoint.preprocessFlow !== null && endpoint.flow === null) {
+    const { instance } = endpoint;
+    if (instance !== null && !instance.entity.isEnabled) return pausedRefusal(instance);
+    return { ok: true, execution: { entry: entryOf(given, null), endpoint, target: null } };
+  }
+  const source = sourceOf(request, { data: parsed.data, contentType: parsed.contentType });
+  const testInstance = given.isEndpointTest
+    ? replica.instance(endpoint.integration.entity.systemInstanceId)
+    : null;
+  const route = routeByRequest(replica, endpoint, source, testInstance === null ? {} : { testInstance });
+  if (!route.ok)
+    return {
+      ok: false,
+      code: route.code,
+      reason: route.reason,
+      instance: route.instance,
+      isReplayable: true,
+    };
+  const { target } = route;
+  const refused = refuseTarget(target, given, contentType, nowMs);
+  return refused ?? { ok: true, execution: { entry: entryOf(given, target), endpoint, target } };
+}
+
+function refuseTarget(
+  target: Target,
+  given: AdmissionRequest,
+  contentType: string,
+  nowMs: number,
+): AdmissionRefusal | null {
+  const { definition, flow, instance, integration } = target;
+  if (given.endpoint.flow === null) {
+    const rule = keyRule(definition.definition, flow, instance.entity, integration.entity);
+    const { keyHmacs } = given.request;
+    if (!given.skipsKeys && !isAuthorized(rule, keyHmacs, nowMs)) return keyRefusal(flow, keyHmacs, instance);
+    if (!acceptsContentType(flow, contentType, given.body))
+      return contentTypeRefusal(flow, contentType, instance);
+  }
+  return instance.entity.isEnabled || given.invokeType === "TEST" ? null : pausedRefusal(instance);
+}
+
+const refusal = (code: ErrorCode, reason: string, instance: CompiledInstance | null): AdmissionRefusal => ({
+  ok: false,
+  code,
+  reason,
+  instance,
+  isReplayable: false,
+});
+
+const keyRefusal = (
+  flow: Flow,
+  keyHmacs: readonly string[],
+  instance: CompiledInstance | null,
+): AdmissionRefusal =>
+  refusal(
+    "KEY_REFUSED",
+    keyHmacs.length === 0
+      ? `No key was sent for the flow "${flow.name}".`
+      : `No key that was sent is valid for the flow "${flow.name}".`,
+    instance,
+  );
+
+const contentTypeRefusal = (
+  flow: Flow,
+  contentType: string,
+  instance: CompiledInstance | null,
+): AdmissionRefusal =>
+  refusal(
+    "CONTENT_TYPE_NOT_ACCEPTED",
+    `The flow "${flow.name}" does not accept ${JSON.stringify(contentType.slice(0, 200))}.`,
+    instance,
+  );
+
+const pausedRefusal = (instance: CompiledInstance): AdmissionRefusal => ({
+  ok: false,
+  code: "INSTANCE_PAUSED",
+  reason: `The instance "${instance.entity.name}" is paused.`,
+  instance,
+  isReplayable: true,
+});
+
+function acceptsContentType(flow: Flow, contentType: string, body: Buffer): boolean {
+  if (flow.acceptedContentTypes === null || body.length === 0) return true;
+  const mediaType = mediaTypeOf(contentType);
+  return flow.acceptedContentTypes.some((accepted) => {
+    const wanted = accepted.trim().toLowerCase();
+    if (wanted === "*/*" || wanted === mediaType) return true;
+    if (wanted.endsWith("/*")) return mediaType.startsWith(wanted.slice(0, -1));
+    return (
+      wanted.startsWith("*/") &&
+      (mediaType.endsWith(wanted.slice(1)) || mediaType.endsWith(`+${wanted.slice(2)}`))
+    );
+  });
+}
+
+/** Where the endpoint reads routing values from in the body. */
+function bodyPaths({ flow, preprocessFlow, source }: Endpoint): string[][] {
+  if (flow !== null || preprocessFlow !== null) return [];
+  const { flowName, customer, customerUser } = source.rules;
+  return [flowName, customer, customerUser].flatMap((reference) => {
+    const path = reference?.paths[0];
+    return path !== undefined && path[0] === "body" ? [path.slice(1)] : [];
+  });
+}
+
+/** What references select from; a header or query parameter that was sent twice is not there. */
+export function sourceOf(
+  request: Pick<StoredRequest, "headers" | "query">,
+  body: RequestSource["body"],
+): RequestSource {
+  let query: URLSearchParams | null = null;
+  return {
+    body,
+    header: (name) =>
+      onlyOne(request.headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value)),
+    queryParameter(name) {
+      query ??= new URLSearchParams(request.query);
+      return onlyOne(query.getAll(name));
+    },
+  };
+}
+
+const onlyOne = (values: string[]): string | undefined => (values.length === 1 ? values[0] : undefined);
+
+/** A header's first value. */
+export const headerOf = (headers: StoredRequest["headers"], name: string): string | undefined =>
+  headers.find(([key]) => key.toLowerCase() === name)?.[1];
+
+function entryOf(given: AdmissionRequest, target: Target | null): Entry {
+  const { endpoint } = given;
+  const instance = target?.instance ?? endpoint.instance;
+  const source = target?.definition ?? endpoint.source;
+  const route: EntryRoute = {
+    kind: target === null ? "preprocess" : "flow",
+    endpointKind: endpoint.kind,
+    definitionPin: source.pin.key,
+    instancePin: instance?.pin.key ?? null,
+    integrationPin: endpoint.integration.pin.key,
+    definitionDigest: source.digest,
+    versionId: endpoint.versionId,
+    versionNumber: endpoint.versionNumber,
+    flowStableKey: (target?.flow ?? endpoint.preprocessFlow)!.stableKey,
+    userId: target?.user?.id ?? null,
+  };
+  return {
+    id: given.executionId,
+    attempt: 1,
+    isSuspect: false,
+    invokeType: given.invokeType,
+    isDebug: given.isDebug,
+    replayOf: given.replayOf,
+    invokedBy: given.invokedBy,
+    isEndpointTest: given.isEndpointTest,
+    route,
+    request: given.request,
+    body: given.body.length === 0 ? null : given.body,
+  };
+}

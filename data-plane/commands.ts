@@ -1,0 +1,238 @@
+/** Carries out what the control plane wants done: leased, idempotent by id, answered when it is durable here. */
+import type { Logger } from "pino";
+import type { Command, CommandResult } from "../shared/commands.ts";
+import { flowByStableKey } from "../shared/definition.ts";
+import { type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
+import type { InvokeType, StoredRequest } from "../shared/reports.ts";
+import { type AdmissionRequest, admit } from "./admission.ts";
+import type { Executions } from "./executions.ts";
+import type { BodyParser } from "./largeBodies.ts";
+import type { Replica } from "./replica.ts";
+import { draftEndpoint, type Endpoint, endpointAt } from "./resolve.ts";
+import type { Runner } from "./runs.ts";
+
+export interface CommandsOptions {
+  lease(most: number): Promise<Command[]>;
+  complete(results: CommandResult[]): Promise<void>;
+  replica: Replica;
+  parser: BodyParser;
+  executions: Executions;
+  runner: Runner;
+  logger: Logger;
+}
+
+export interface Commands {
+  /** There may be commands. */
+  notify(): void;
+  stop(): void;
+}
+
+const leaseMost = 20;
+const retryAfterMs = 1_000;
+const definitionWaitMs = 2_000;
+
+export function startCommands(options: CommandsOptions): Commands {
+  const { logger } = options;
+  let isWorking = false;
+  let hasNews = false;
+  let isStopped = false;
+
+  const work = async () => {
+    if (isWorking) {
+      hasNews = true;
+      return;
+    }
+    isWorking = true;
+    try {
+      do {
+        hasNews = false;
+        const commands = await options.lease(leaseMost);
+        if (commands.length === 0) continue;
+        hasNews = true;
+        const results = await Promise.all(commands.map((command) => carryOut(options, command)));
+        await options.complete(results);
+      } while (hasNews && !isStopped);
+    } catch (error) {
+      // The leases run out, and the commands are handed out again.
+      logger.warn({ reason: messageOf(error) }, "commands could not be taken or answered");
+      if (!isStopped) setTimeout(() => void work(), retryAfterMs).unref();
+    } finally {
+      isWorking = false;
+    }
+  };
+  return {
+    notify: () => void work(),
+    stop() {
+      isStopped = true;
+    },
+  };
+}
+
+async function carryOut(options: CommandsOptions, command: Command): Promise<CommandResult> {
+  try {
+    return { id: command.id, error: await perform(options, command) };
+  } catch (error) {
+    options.logger.error(
+      { commandId: command.id, kind: command.kind, reason: messageOf(error) },
+      "a command failed",
+    );
+    return { id: command.id, error: messageOf(error) };
+  }
+}
+
+function perform(options: CommandsOptions, command: Command): Promise<string | null> {
+  switch (command.kind) {
+    case "RUN_FLOW":
+      return runFlow(options, command.payload);
+    case "TEST_ENDPOINT":
+      return testEndpoint(options, command.payload);
+    case "REPLAY":
+      return replay(options, command.payload);
+    case "PREPARE_DEPLOY":
+      return prepareDeploy(options, command.payload);
+  }
+}
+
+type Payload<Kind extends Command["kind"]> = Extract<Command, { kind: Kind }>["payload"];
+
+async function runFlow(options: CommandsOptions, payload: Payload<"RUN_FLOW">): Promise<string | null> {
+  const { replica } = options;
+  const instance = replica.instance(payload.instanceId);
+  const source = instance && replica.definition(instance.entity.definitionDigest);
+  const integration = instance && replica.integration(instance.entity.integrationId);
+  const flow = source ? flowByStableKey(source.definition, payload.flowStableKey) : undefined;
+  if (!instance || !source || !integration || flow === undefined)
+    return "The flow is not deployed on this data plane.";
+  const { versionId, versionNumber } = instance.entity;
+  const endpoint: Endpoint = {
+    kind: "flow",
+    source,
+    versionId,
+    versionNumber,
+    integration,
+    instance,
+    flow,
+    preprocessFlow: null,
+  };
+  return start(options, endpoint, {
+    executionId: payload.executionId,
+    request: payload.request,
+    invokeType: "TEST",
+    isDebug: payload.isDebug,
+    replayOf: null,
+    isEndpointTest: false,
+    skipsKeys: true,
+  });
+}
+
+async function testEndpoint(
+  options: CommandsOptions,
+  payload: Payload<"TEST_ENDPOINT">,
+): Promise<string | null> {
+  const endpoint = draftEndpoint(options.replica, payload.integrationId);
+  if (endpoint === null) return "The integration's draft is not on this data plane.";
+  return start(options, endpoint, {
+    executionId: payload.executionId,
+    request: payload.request,
+    invokeType: "TEST_ENDPOINT",
+    isDebug: payload.isDebug,
+    replayOf: null,
+    isEndpointTest: true,
+    skipsKeys: false,
+  });
+}
+
+async function replay(options: CommandsOptions, payload: Payload<"REPLAY">): Promise<string | null> {
+  const endpoint = endpointAt(options.replica, payload.request.token);
+  if (endpoint === null) return "There is no endpoint at the request's address any more.";
+  return start(options, endpoint, {
+    executionId: payload.executionId,
+    request: payload.request,
+    invokeType: "REPLAY",
+    isDebug: false,
+    replayOf: payload.replayOf,
+    isEndpointTest: false,
+    skipsKeys: false,
+  });
+}
+
+interface StartOptions
+  extends Pick<AdmissionRequest, "executionId" | "isDebug" | "replayOf" | "isEndpointTest" | "skipsKeys"> {
+  request: StoredRequest;
+  invokeType: InvokeType;
+}
+
+async function start(options: CommandsOptions, endpoint: Endpoint, given: StartOptions): Promise<null> {
+  const { request: stored, ...rest } = given;
+  const { body, ...request } = stored;
+  const received = { ...request, receivedAtMs: Date.now() };
+  const bytes = body === null ? Buffer.alloc(0) : Buffer.from(body, "base64");
+  const admission = await admit(options.replica, options.parser, {
+    ...rest,
+    endpoint,
+    request: received,
+    body: bytes,
+    invokedBy: null,
+  });
+  if (admission.ok) await options.executions.accept(admission.execution, {});
+  else
+    await fail(
+      options,
+      endpoint,
+      { ...given, request: { ...received, body } },
+      admission.code,
+      admission.reason,
+    );
+  return null;
+}
+
+/** The execution exists already, so what would be a rejection is its outcome. */
+function fail(
+  options: CommandsOptions,
+  endpoint: Endpoint,
+  given: StartOptions,
+  code: ExecutionErrorCode,
+  reason: string,
+): Promise<void> {
+  const { integration, instance, versionId, versionNumber, preprocessFlow } = endpoint;
+  const target = {
+    integrationId: integration.entity.id,
+    versionId,
+    versionNumber,
+    instanceId: instance?.entity.id ?? null,
+    customerId: instance?.entity.customer.id ?? null,
+    customerUserId: null,
+    flowId: null,
+    flowConfigId: null,
+    flowStableKey: null,
+    flowName: null,
+    preprocessFlowName: preprocessFlow?.name ?? null,
+  };
+  const { executionId: id, invokeType, isDebug, replayOf, request } = given;
+  const event = {
+    id,
+    attempt: 1,
+    sequence: 1,
+    invokeType,
+    startedAtMs: request.receivedAtMs,
+    isDebug,
+    target,
+    request,
+    replayOf,
+    invokedBy: null,
+  };
+  return options.executions.fail(event, code, reason);
+}
+
+/** The definition travels by the feed, which may be a moment behind the command. */
+async function prepareDeploy(
+  { replica, runner }: CommandsOptions,
+  payload: Payload<"PREPARE_DEPLOY">,
+): Promise<string | null> {
+  for (let waitedMs = 0; waitedMs <= definitionWaitMs; waitedMs += 25) {
+    const compiled = replica.definition(payload.definitionDigest);
+    if (compiled !== null) return runner.prepare(compiled.definition);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  return null;
+}

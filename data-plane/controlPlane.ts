@@ -1,0 +1,206 @@
+/** The control plane as the data plane sees it: typed GraphQL over HTTP, subscriptions over SSE, bundles. */
+import { createClient } from "graphql-sse";
+import type { Command, CommandResult } from "../shared/commands.ts";
+import type { FeedPage } from "../shared/feed.ts";
+import type { ReportEvent } from "../shared/reports.ts";
+import { BundleRefusedError } from "./bundles.ts";
+import { graphql } from "./generated/gql.ts";
+import type { FeedSubscription, TypedDocumentString } from "./generated/graphql.ts";
+import type { ReportAnswer } from "./reporter.ts";
+
+export type FeedPoke = FeedSubscription["feed"];
+
+export interface ControlPlane {
+  /** Calls `onPoke` at every poke until `stop`; reconnects by itself. */
+  subscribe(onPoke: (poke: FeedPoke) => void, onLost: (reason: string) => void): { stop(): void };
+  feedChanges(epoch: string, since: number): Promise<FeedPage>;
+  acknowledge(epoch: string, version: number): Promise<void>;
+  leaseCommands(most: number): Promise<Command[]>;
+  completeCommands(results: CommandResult[]): Promise<void>;
+  report(events: ReportEvent[]): Promise<ReportAnswer>;
+  /** A component's package (zip) by its SHA-256. */
+  fetchBundle(digest: string): Promise<Buffer>;
+}
+
+export interface ControlPlaneOptions {
+  url: string;
+  token: () => string;
+  dataPlaneId: string;
+  name: string;
+}
+
+const requestTimeoutMs = 30_000;
+const feedPageMost = 1000;
+const reconnectMs = { least: 100, most: 5_000 };
+
+const FeedDocument = graphql(`
+  subscription feed($dataPlaneId: String!, $name: String!) {
+    feed(dataPlaneId: $dataPlaneId, name: $name) {
+      epoch
+      version
+      commandsWaiting
+    }
+  }
+`);
+const FeedChangesDocument = graphql(`
+  query feedChanges($epoch: String!, $since: Float!, $first: Int!) {
+    feedChanges(epoch: $epoch, since: $since, first: $first)
+  }
+`);
+const AcknowledgeFeedDocument = graphql(`
+  mutation acknowledgeFeed($input: AcknowledgeFeedInput!) {
+    acknowledgeFeed(input: $input) {
+      errors {
+        field
+        messages
+      }
+    }
+  }
+`);
+const LeaseCommandsDocument = graphql(`
+  mutation leaseCommands($input: LeaseCommandsInput!) {
+    leaseCommands(input: $input) {
+      commands
+      errors {
+        field
+        messages
+      }
+    }
+  }
+`);
+const CompleteCommandsDocument = graphql(`
+  mutation completeCommands($input: CompleteCommandsInput!) {
+    completeCommands(input: $input) {
+      errors {
+        field
+        messages
+      }
+    }
+  }
+`);
+const ReportEventsDocument = graphql(`
+  mutation reportEvents($input: ReportEventsInput!) {
+    reportEvents(input: $input) {
+      confirmed
+      errors {
+        field
+        messages
+      }
+    }
+  }
+`);
+
+interface PayloadError {
+  field: string;
+  messages: readonly string[];
+}
+
+export function connectControlPlane(options: ControlPlaneOptions): ControlPlane {
+  const { url, token, dataPlaneId, name } = options;
+  const headers = () => ({ authorization: `Bearer ${token()}` });
+
+  async function request<Result, Variables>(
+    document: TypedDocumentString<Result, Variables>,
+    variables: Variables,
+  ): Promise<Result> {
+    const response = await fetch(`${url}/api`, {
+      method: "POST",
+      headers: { ...headers(), "content-type": "application/json", accept: "application/json" },
+      body: JSON.stringify({ query: document.toString(), variables }),
+      signal: AbortSignal.timeout(requestTimeoutMs),
+    });
+    const answer = (await response.json()) as { data?: Result; errors?: { message: string }[] };
+    if (answer.errors?.length || !answer.data) {
+      throw new Error(
+        answer.errors?.map(({ message }) => message).join("; ") ??
+          `The control plane answered ${response.status}.`,
+      );
+    }
+    return answer.data;
+  }
+
+  return {
+    subscribe(onPoke, onLost) {
+      const client = createClient({
+        url: `${url}/api`,
+        headers,
+        retryAttempts: Number.POSITIVE_INFINITY,
+        retry: (retries) => {
+          onLost(`attempt ${retries}`);
+          const waitMs = Math.min(reconnectMs.most, reconnectMs.least * 2 ** Math.min(retries, 10));
+          return new Promise((resolve) => setTimeout(resolve, waitMs));
+        },
+      });
+      let isStopped = false;
+      const listen = () => {
+        if (isStopped) return;
+        const again = () => setTimeout(listen, reconnectMs.least).unref();
+        client.subscribe<FeedSubscription>(
+          { query: FeedDocument.toString(), variables: { dataPlaneId, name } },
+          {
+            next: ({ data }) => {
+              if (data) onPoke(data.feed);
+            },
+            // A refused token or a control plane that closes the stream: tried again, at a measured pace.
+            error: (error) => {
+              onLost(error instanceof Error ? error.message : String(error));
+              setTimeout(listen, reconnectMs.most).unref();
+            },
+            complete: again,
+          },
+        );
+      };
+      listen();
+      return {
+        stop() {
+          isStopped = true;
+          client.dispose();
+        },
+      };
+    },
+    async feedChanges(epoch, since) {
+      const { feedChanges } = await request(FeedChangesDocument, { epoch, since, first: feedPageMost });
+      return feedChanges as FeedPage;
+    },
+    async acknowledge(epoch, version) {
+      const { acknowledgeFeed } = await request(AcknowledgeFeedDocument, {
+        input: { dataPlaneId, name, epoch, version },
+      });
+      refuseErrors(acknowledgeFeed.errors);
+    },
+    async leaseCommands(most) {
+      const { leaseCommands } = await request(LeaseCommandsDocument, { input: { dataPlaneId, first: most } });
+      refuseErrors(leaseCommands.errors);
+      return leaseCommands.commands as Command[];
+    },
+    async completeCommands(results) {
+      const { completeCommands } = await request(CompleteCommandsDocument, {
+        input: { dataPlaneId, results },
+      });
+      refuseErrors(completeCommands.errors);
+    },
+    async report(events) {
+      const { reportEvents } = await request(ReportEventsDocument, { input: { dataPlaneId, events } });
+      return {
+        confirmed: [...(reportEvents.confirmed ?? [])],
+        problems: reportEvents.errors.flatMap(({ messages }) => messages),
+      };
+    },
+    async fetchBundle(digest) {
+      const response = await fetch(`${url}/bundles/${digest}`, {
+        headers: headers(),
+        signal: AbortSignal.timeout(requestTimeoutMs),
+      });
+      // Asking again does not make it appear.
+      if (response.status === 404)
+        throw new BundleRefusedError(`The control plane has no package ${digest}.`);
+      if (!response.ok)
+        throw new Error(`The control plane answered ${response.status} for the bundle ${digest}.`);
+      return Buffer.from(await response.arrayBuffer());
+    },
+  };
+}
+
+function refuseErrors(errors: readonly PayloadError[]): void {
+  if (errors.length > 0) throw new Error(errors.flatMap(({ messages }) => messages).join("; "));
+}

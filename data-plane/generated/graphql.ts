@@ -1,0 +1,170 @@
+/* eslint-disable */
+/** Internal type. DO NOT USE DIRECTLY. */
+type Exact<T extends { [key: string]: unknown }> = { [K in keyof T]: T[K] };
+/** Internal type. DO NOT USE DIRECTLY. */
+export type Incremental<T> = T | { [P in keyof T]?: P extends ' $fragmentName' | '__typename' ? T[P] : never };
+import type { DocumentTypeDecoration } from '@graphql-typed-document-node/core';
+/** What acknowledgeFeed is given. */
+export type AcknowledgeFeedInput = {
+  /** Any text; the payload echoes it. */
+  clientMutationId?: string | number | null | undefined;
+  /** The data plane's own id. */
+  dataPlaneId: string;
+  /** The epoch of the version. */
+  epoch: string;
+  /** The data plane's name, for people. */
+  name: string;
+  /** The version that it serves. */
+  version: number;
+};
+
+/** What completeCommands is given. */
+export type CompleteCommandsInput = {
+  /** Any text; the payload echoes it. */
+  clientMutationId?: string | number | null | undefined;
+  /** The data plane that carried them out. */
+  dataPlaneId: string;
+  /** A list of {id, error}; error is null where it went well. */
+  results: unknown;
+};
+
+/** What leaseCommands is given. */
+export type LeaseCommandsInput = {
+  /** Any text; the payload echoes it. */
+  clientMutationId?: string | number | null | undefined;
+  /** The data plane that will carry them out. */
+  dataPlaneId: string;
+  /** How many at most, up to 100. */
+  first: number;
+};
+
+/** What reportEvents is given. */
+export type ReportEventsInput = {
+  /** Any text; the payload echoes it. */
+  clientMutationId?: string | number | null | undefined;
+  /** The data plane that reports. */
+  dataPlaneId: string;
+  /** A list of events, at most 1000; the same event may come again. */
+  events: unknown;
+};
+
+export type FeedSubscriptionVariables = Exact<{
+  dataPlaneId: string;
+  name: string;
+}>;
+
+
+export type FeedSubscription = { feed: { epoch: string, version: number, commandsWaiting: boolean } };
+
+export type FeedChangesQueryVariables = Exact<{
+  epoch: string;
+  since: number;
+  first: number;
+}>;
+
+
+export type FeedChangesQuery = { feedChanges: unknown };
+
+export type AcknowledgeFeedMutationVariables = Exact<{
+  input: AcknowledgeFeedInput;
+}>;
+
+
+export type AcknowledgeFeedMutation = { acknowledgeFeed: { errors: Array<{ field: string, messages: Array<string> }> } };
+
+export type LeaseCommandsMutationVariables = Exact<{
+  input: LeaseCommandsInput;
+}>;
+
+
+export type LeaseCommandsMutation = { leaseCommands: { commands: unknown, errors: Array<{ field: string, messages: Array<string> }> } };
+
+export type CompleteCommandsMutationVariables = Exact<{
+  input: CompleteCommandsInput;
+}>;
+
+
+export type CompleteCommandsMutation = { completeCommands: { errors: Array<{ field: string, messages: Array<string> }> } };
+
+export type ReportEventsMutationVariables = Exact<{
+  input: ReportEventsInput;
+}>;
+
+
+export type ReportEventsMutation = { reportEvents: { confirmed: Array<string> | null, errors: Array<{ field: string, messages: Array<string> }> } };
+
+export class TypedDocumentString<TResult, TVariables>
+  extends String
+  implements DocumentTypeDecoration<TResult, TVariables>
+{
+  __apiType?: NonNullable<DocumentTypeDecoration<TResult, TVariables>['__apiType']>;
+  private value: string;
+  public __meta__?: Record<string, any> | undefined;
+
+  constructor(value: string, __meta__?: Record<string, any> | undefined) {
+    super(value);
+    this.value = value;
+    this.__meta__ = __meta__;
+  }
+
+  override toString(): string & DocumentTypeDecoration<TResult, TVariables> {
+    return this.value;
+  }
+}
+
+export const FeedDocument = new TypedDocumentString(`
+    subscription feed($dataPlaneId: String!, $name: String!) {
+  feed(dataPlaneId: $dataPlaneId, name: $name) {
+    epoch
+    version
+    commandsWaiting
+  }
+}
+    `) as unknown as TypedDocumentString<FeedSubscription, FeedSubscriptionVariables>;
+export const FeedChangesDocument = new TypedDocumentString(`
+    query feedChanges($epoch: String!, $since: Float!, $first: Int!) {
+  feedChanges(epoch: $epoch, since: $since, first: $first)
+}
+    `) as unknown as TypedDocumentString<FeedChangesQuery, FeedChangesQueryVariables>;
+export const AcknowledgeFeedDocument = new TypedDocumentString(`
+    mutation acknowledgeFeed($input: AcknowledgeFeedInput!) {
+  acknowledgeFeed(input: $input) {
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<AcknowledgeFeedMutation, AcknowledgeFeedMutationVariables>;
+export const LeaseCommandsDocument = new TypedDocumentString(`
+    mutation leaseCommands($input: LeaseCommandsInput!) {
+  leaseCommands(input: $input) {
+    commands
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<LeaseCommandsMutation, LeaseCommandsMutationVariables>;
+export const CompleteCommandsDocument = new TypedDocumentString(`
+    mutation completeCommands($input: CompleteCommandsInput!) {
+  completeCommands(input: $input) {
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<CompleteCommandsMutation, CompleteCommandsMutationVariables>;
+export const ReportEventsDocument = new TypedDocumentString(`
+    mutation reportEvents($input: ReportEventsInput!) {
+  reportEvents(input: $input) {
+    confirmed
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ReportEventsMutation, ReportEventsMutationVariables>;

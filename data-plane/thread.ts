@@ -1,0 +1,107 @@
+/** One run thread as the main thread sees it: messages, heartbeat, and how it died. */
+import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
+import { flowEnvironment } from "../shared/config.ts";
+import { messageOf } from "../shared/errors.ts";
+import { beatsOf, type LastWord, newLastWords, readLastWords, takenOf } from "./runtime/lastWords.ts";
+import type { FromThread, ThreadStart, ToThread } from "./runtime/messages.ts";
+
+export interface Thread {
+  send(message: ToThread): void;
+  /** How many pieces of work the thread has taken: what was sent later never began. */
+  taken(): number;
+  /** True where the thread's event loop turned since the last call. */
+  hasBeaten(): boolean;
+  /** Bytes outside of the JavaScript heap, which the heap's limit does not count. */
+  externalBytes(): Promise<number>;
+  lastWords(): LastWord[];
+  /** Ends it whatever it does. Messages that it sent before have been handled when this returns. */
+  terminate(): void;
+}
+
+export interface ThreadOptions {
+  memoryMb: number;
+  beatIntervalMs: number;
+  answerBytesMax: number;
+  onMessage(message: FromThread): void;
+  /** It ended by itself; not called after `terminate`. */
+  onExit(reason: string): void;
+}
+
+export const progressIntervalMs = 500;
+const bytesPerMb = 1024 * 1024;
+
+export function startThread(options: ThreadOptions): Thread {
+  const shared = newLastWords();
+  const { port1: port, port2 } = new MessageChannel();
+  const start: ThreadStart = {
+    port: port2,
+    shared,
+    beatIntervalMs: options.beatIntervalMs,
+    progressIntervalMs,
+    answerBytesMax: options.answerBytesMax,
+    memoryMb: options.memoryMb,
+  };
+  const worker = new Worker(new URL("./runtime/thread.ts", import.meta.url), {
+    workerData: start,
+    transferList: [port2],
+    env: flowEnvironment(),
+    execArgv: ["--disable-warning=ExperimentalWarning"],
+    resourceLimits: { maxOldGenerationSizeMb: options.memoryMb },
+    stdin: false,
+    stdout: true,
+    stderr: true,
+    name: "switchyard-runs",
+  });
+  // The thread captures both streams itself; what gets around that must not pile up here.
+  worker.stdout.resume();
+  worker.stderr.resume();
+  let isOver = false;
+  let reason = "The thread ended.";
+  let beats = 0;
+  port.on("message", options.onMessage);
+  worker.on("error", (error) => {
+    const isMemory = (error as { code?: unknown }).code === "ERR_WORKER_OUT_OF_MEMORY";
+    reason = isMemory
+      ? `The thread ran out of memory (${options.memoryMb} MB).`
+      : `The thread failed: ${messageOf(error)}`;
+  });
+  worker.on("exit", () => {
+    if (isOver) return;
+    finish();
+    options.onExit(reason);
+  });
+
+  function finish(): void {
+    isOver = true;
+    for (let next = receiveMessageOnPort(port); next !== undefined; next = receiveMessageOnPort(port)) {
+      options.onMessage(next.message);
+    }
+    port.close();
+  }
+
+  return {
+    send: (message) => port.postMessage(message),
+    taken: () => takenOf(shared),
+    hasBeaten() {
+      const before = beats;
+      beats = beatsOf(shared);
+      return beats !== before;
+    },
+    async externalBytes() {
+      try {
+        return isOver ? 0 : (await worker.getHeapStatistics()).external_memory;
+      } catch {
+        return 0; // It ended meanwhile.
+      }
+    },
+    lastWords: () => readLastWords(shared),
+    terminate() {
+      if (isOver) return;
+      finish();
+      // Not waited for: a thread inside a native call ends when that call returns.
+      worker.terminate().catch(() => {});
+    },
+  };
+}
+
+export const memoryBytes = (memoryMb: number): number => memoryMb * bytesPerMb;

@@ -1,0 +1,91 @@
+import { rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { endedExecution } from "./support/executionRecord.ts";
+import { graphql } from "./support/graphql.ts";
+import { bootDataPlane, bootPlanes, type TestPlane, type TestPlanes } from "./support/planes.ts";
+import { deployTo, publishAndDeploy, publishFixture } from "./support/publishAndDeploy.ts";
+import { sendWebhook } from "./support/sendWebhook.ts";
+import { waitFor } from "./support/waitFor.ts";
+
+/** Configuration on its way to data planes: in time, in order, and while one side is away. */
+let planes: TestPlanes;
+
+beforeAll(async () => {
+  planes = await bootPlanes();
+});
+afterAll(() => planes?.stop());
+
+const api = (document: string, variables: Record<string, unknown> = {}) =>
+  graphql(planes.controlUrl, planes.adminToken, document, variables);
+
+test("the first request after a deploy's answer is served, many times over", async () => {
+  const version = await publishFixture(planes, "flow-kinds");
+  for (let n = 0; n < 10; n++) {
+    const { webhookUrls } = await deployTo(planes, version, `feed-${n}`);
+    expect((await sendWebhook(webhookUrls["Echo"]!, { body: {} })).status).toBe(200);
+  }
+});
+
+test("the data plane serves on while the control plane is away, and takes what is new when it is back", async () => {
+  const { instances, version } = await publishAndDeploy(planes, "flow-kinds", ["feed-away"]);
+  const url = instances["feed-away"]!.webhookUrls["Echo"]!;
+  await planes.control.stop();
+  const during = await sendWebhook(url, { body: {} });
+  expect(during.status).toBe(200);
+  await planes.data.stop();
+  await planes.data.start();
+  const restarted = await sendWebhook(url, { body: {} });
+  expect(restarted.status).toBe(200);
+  await planes.control.start();
+  const { webhookUrls } = await deployTo(planes, version, "feed-back");
+  await waitFor(async () => (await sendWebhook(webhookUrls["Echo"]!, { body: {} })).status === 200);
+  for (const answer of [during, restarted])
+    expect((await endedExecution(planes, answer.executionId!)).status).toBe("SUCCEEDED");
+}, 60_000);
+
+test("a replica that is lost or broken is made anew", async () => {
+  const { instances } = await publishAndDeploy(planes, "flow-kinds", ["feed-lost"]);
+  const url = instances["feed-lost"]!.webhookUrls["Echo"]!;
+  await planes.data.stop();
+  const { writeFileSync } = await import("node:fs");
+  for (const suffix of ["-wal", "-shm"])
+    rmSync(join(planes.dataDir, "data-plane", `replica.db${suffix}`), { force: true });
+  writeFileSync(
+    join(planes.dataDir, "data-plane", "replica.db"),
+    "this is not a database, whatever it was before",
+  );
+  await planes.data.start();
+  await waitFor(async () => (await sendWebhook(url, { body: {} })).status === 200);
+}, 60_000);
+
+test("a second data plane gets the same configuration, and a deploy waits for both", async () => {
+  const second: TestPlane = await bootDataPlane(planes, { name: "data-plane-2" });
+  try {
+    const { instances } = await publishAndDeploy(planes, "flow-kinds", ["feed-two"]);
+    const path = new URL(instances["feed-two"]!.webhookUrls["Echo"]!).pathname;
+    for (const base of [planes.ingressUrl, second.url]) {
+      const answer = await sendWebhook(`${base}${path}`, { body: {} });
+      expect(answer.status).toBe(200);
+      expect((await endedExecution(planes, answer.executionId!)).status).toBe("SUCCEEDED");
+    }
+  } finally {
+    await second.stop();
+  }
+}, 60_000);
+
+test("a renamed customer external id routes from the mutation's answer on", async () => {
+  const { instances } = await publishAndDeploy(planes, "shared-body", ["feed-old-name"]);
+  const { customerId, webhookUrls } = instances["feed-old-name"]!;
+  const url = Object.values(webhookUrls)[0]!;
+  const send = async (account: string) =>
+    (await sendWebhook(url, { body: { account, topic: "bill.paid" } })).status;
+  expect(await send("feed-old-name")).toBe(200);
+  const { updateCustomer } = await api(
+    `mutation ($id: ID!) { updateCustomer(input: { id: $id, externalId: "feed-new-name" }) { errors { messages } } }`,
+    { id: customerId },
+  );
+  expect(updateCustomer.errors).toEqual([]);
+  await waitFor(async () => (await send("feed-new-name")) === 200, 2_000);
+  expect(await send("feed-old-name")).toBe(422);
+});
