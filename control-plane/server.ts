@@ -36,6 +36,9 @@ export async function startServer(services: Services, authenticator: Authenticat
     graphqlEndpoint: "/api",
     landingPage: false,
     graphiql: { title: "Switchyard", defaultQuery: "query { authenticatedUser { name org { name } } }" },
+    // The page with everything in it, since it must also work where there is no internet; 9 MB, read when asked for.
+    renderGraphiQL: async (options) =>
+      (await import("@graphql-yoga/render-graphiql")).renderGraphiQL(options),
     logging: {
       debug: (...args) => log.debug(args.map(String).join(" ")),
       info: (...args) => log.info(args.map(String).join(" ")),

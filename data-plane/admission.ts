@@ -48,8 +48,8 @@ export function refuseByKey(
   keyHmacs: readonly string[],
   nowMs: number,
 ): AdmissionRefusal | null {
-  const { source, instance, integration } = endpoint;
-  const instanceEntity = instance?.entity ?? null;
+  const { source, instance, keyInstance, integration } = endpoint;
+  const instanceEntity = keyInstance?.entity ?? null;
   const first = endpoint.flow ?? endpoint.preprocessFlow;
   if (first !== null) {
     const rule = keyRule(source.definition, first, instanceEntity, integration.entity);

@@ -5,6 +5,7 @@ import { flowByStableKey } from "../shared/definition.ts";
 import { type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
 import { type AdmissionRequest, admit } from "./admission.ts";
+import { type AnswerOptions, acceptAndAnswer } from "./answers.ts";
 import type { Executions } from "./executions.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import type { Replica } from "./replica.ts";
@@ -17,6 +18,7 @@ export interface CommandsOptions {
   replica: Replica;
   parser: BodyParser;
   executions: Executions;
+  config: AnswerOptions["config"];
   runner: Runner;
   logger: Logger;
 }
@@ -111,6 +113,7 @@ async function runFlow(options: CommandsOptions, payload: Payload<"RUN_FLOW">): 
     versionNumber,
     integration,
     instance,
+    keyInstance: instance,
     flow,
     preprocessFlow: null,
   };
@@ -174,7 +177,8 @@ async function start(options: CommandsOptions, endpoint: Endpoint, given: StartO
     body: bytes,
     invokedBy: null,
   });
-  if (admission.ok) await options.executions.accept(admission.execution, {});
+  // Answered as a sender would be, to nobody: the record says with what.
+  if (admission.ok) await acceptAndAnswer(options, received, admission.execution).accepted;
   else
     await fail(
       options,

@@ -4,7 +4,7 @@
  */
 import type { Logger } from "pino";
 import { type Flow, flowByStableKey } from "../shared/definition.ts";
-import { type ErrorCode, type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
+import { type ErrorCode, type ExecutionErrorCode, errorCatalogue, messageOf } from "../shared/errors.ts";
 import type { CustomerUserEntity, InstanceEntity, IntegrationEntity } from "../shared/feed.ts";
 import { toNodeId } from "../shared/ids.ts";
 import type {
@@ -179,7 +179,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
         endedAtMs: Date.now(),
         errorCode: code,
         error: reason,
-        answerStatus: null,
+        answerStatus: code in errorCatalogue ? errorCatalogue[code as ErrorCode].status : null,
       };
       const log: LogReport = {
         part: "PREPROCESS",
@@ -259,6 +259,7 @@ function restore({ entry, pins }: RecoveredEntry): Execution {
     versionNumber: route.versionNumber,
     integration,
     instance,
+    keyInstance: instance,
     flow: route.endpointKind === "flow" ? flow : null,
     preprocessFlow: route.kind === "preprocess" ? flow : null,
   };

@@ -106,6 +106,7 @@ export async function startDataPlane(
     replica,
     parser,
     executions,
+    config,
     runner,
     logger,
   });

@@ -27,6 +27,8 @@ export interface Endpoint {
   integration: CompiledIntegration;
   /** Null for a shared endpoint: the customer is not known yet. */
   instance: CompiledInstance | null;
+  /** Whose keys count beside the organization's for the first flow: the same, but in a test of a shared draft. */
+  keyInstance: CompiledInstance | null;
   /** The flow of the URL; null where the request decides. */
   flow: Flow | null;
   /** Runs before the routing; null where the request itself says enough. */
@@ -79,6 +81,7 @@ function sharedEndpoint(replica: Replica, integrationId: string): Endpoint | nul
     versionNumber,
     integration,
     instance: null,
+    keyInstance: null,
     flow: null,
     preprocessFlow: source.rules.preprocessFlow,
   };
@@ -111,6 +114,7 @@ function endpointOf(replica: Replica, instance: CompiledInstance): Endpoint | nu
     versionNumber,
     integration,
     instance,
+    keyInstance: instance,
     flow: null,
     preprocessFlow: null,
   };

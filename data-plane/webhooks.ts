@@ -5,22 +5,21 @@
 import { RateLimiter } from "limiter";
 import { LRUCache } from "lru-cache";
 import type { Config } from "../shared/config.ts";
-import { type Flow, routableFlows } from "../shared/definition.ts";
 import { type ErrorCode, messageOf } from "../shared/errors.ts";
-import { idFromNodeId, newId, toNodeId } from "../shared/ids.ts";
+import { idFromNodeId, newId } from "../shared/ids.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
 import type { Pepper } from "../shared/secrets.ts";
 import { type Admission, admit, headerOf, refuseByKey } from "./admission.ts";
+import { acceptAndAnswer } from "./answers.ts";
 import { hmacsOf } from "./authenticate.ts";
 import { decodeBody, isPlain } from "./decode.ts";
-import type { Execution, ExecutionHooks, Executions } from "./executions.ts";
+import type { Executions } from "./executions.ts";
 import { type Answer, type IncomingRequest, type RefusedRequest, refusal } from "./ingress.ts";
 import { JournalFullError } from "./journal.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import type { RejectionFacts, Rejections } from "./rejections.ts";
 import type { CompiledInstance, Replica } from "./replica.ts";
 import { type Endpoint, endpointAt } from "./resolve.ts";
-import type { HttpResponse, RunOutcome } from "./runs.ts";
 
 export interface WebhooksOptions {
   config: Config;
@@ -105,7 +104,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       skipsKeys: false,
     });
     if (!admission.ok) return refuseAdmission(options, incoming, endpoint, request, body, admission);
-    return acceptAndAnswer(options, incoming, admission.execution);
+    return acceptAndAnswer(options, incoming, admission.execution).answer;
   };
 
   return {
@@ -159,145 +158,6 @@ async function refuseAdmission(
   else options.rejections.note(facts);
   return refusal(code, incoming.requestId);
 }
-
-function acceptAndAnswer(
-  options: WebhooksOptions,
-  incoming: IncomingRequest,
-  execution: Execution,
-): Promise<Answer> {
-  const { executions, config } = options;
-  const executionId = toNodeId("InstanceExecutionResult", execution.entry.id);
-  const elapsedMs = () => Date.now() - incoming.receivedAtMs;
-  return new Promise<Answer>((resolve, reject) => {
-    let status: number | null = null;
-    let timer: NodeJS.Timeout | null = null;
-    let isDurable = false;
-    let early: Answer | null = null;
-    const answer = (given: Answer) => {
-      if (status !== null) return;
-      // Whatever is answered carries the execution's id, so it is answered only once the journal has it.
-      if (!isDurable) {
-        early ??= given;
-        return;
-      }
-      if (timer !== null) clearTimeout(timer);
-      status = given.status;
-      resolve(given);
-    };
-    const refuseWith = (code: ErrorCode) =>
-      answer(refusal(code, incoming.requestId, code === "KEY_REFUSED" ? undefined : executionId));
-    const answerAfter = (ms: number, then: () => void) => {
-      if (timer !== null) clearTimeout(timer);
-      timer = setTimeout(then, Math.max(0, ms - elapsedMs()));
-    };
-    /** What the answer waits for once the flow is known. */
-    const waitFor = (flow: Flow) => {
-      if (isSynchronous(incoming, flow)) {
-        hooks.needsResult = true;
-        hooks.onEnd = (outcome) => answer(synchronousAnswer(outcome, executionId, incoming.requestId));
-        answerAfter(config.synchronousTimeoutMs, () => refuseWith("SYNCHRONOUS_TIMEOUT"));
-        hooks.onTriggerDone = (response) => {
-          if (response !== null) answer(triggerAnswer(response, executionId));
-        };
-      } else if (flow.hasTriggerCode) {
-        hooks.onTriggerDone = (response) =>
-          answer(response === null ? accepted(executionId) : triggerAnswer(response, executionId));
-        hooks.onTriggerFailed = () => refuseWith("TRIGGER_FAILED");
-        hooks.onEnd = () => answer(accepted(executionId));
-        answerAfter(config.triggerResponseTimeoutMs, () => answer(accepted(executionId)));
-      } else {
-        answer(accepted(executionId));
-      }
-    };
-    const hooks: ExecutionHooks = { answerStatus: () => status };
-    if (execution.target === null) {
-      hooks.onNotRouted = refuseWith;
-      hooks.onRouted = ({ flow }) => waitFor(flow);
-      const mayTakeMs = isSynchronousWhateverFlow(incoming, execution)
-        ? config.synchronousTimeoutMs
-        : config.triggerResponseTimeoutMs;
-      answerAfter(mayTakeMs, () => answer(accepted(executionId)));
-    } else {
-      waitFor(execution.target.flow);
-    }
-    executions.accept(execution, hooks).then(
-      () => {
-        isDurable = true;
-        if (early !== null) answer(early);
-      },
-      (error) => {
-        if (timer !== null) clearTimeout(timer);
-        reject(error);
-      },
-    );
-  });
-}
-
-function isSynchronous(incoming: IncomingRequest, flow: Flow): boolean {
-  const header = headerOf(incoming.headers, "prismatic-synchronous")?.toLowerCase();
-  return header === "true" || (header !== "false" && flow.isSynchronous);
-}
-
-/** True where the answer is a flow's result, whichever flow the preprocess flow names. */
-function isSynchronousWhateverFlow(incoming: IncomingRequest, { endpoint }: Execution): boolean {
-  return routableFlows(endpoint.source.definition).every((flow) => isSynchronous(incoming, flow));
-}
-
-const accepted = (executionId: string): Answer => ({
-  status: 200,
-  headers: [
-    ["content-type", "application/json"],
-    ["prismatic-executionid", executionId],
-  ],
-  body: JSON.stringify({ executionId }),
-});
-
-function triggerAnswer(response: HttpResponse, executionId: string): Answer {
-  return {
-    status: statusOr200(response.statusCode),
-    headers: [
-      ["content-type", response.contentType || "application/json"],
-      ...Object.entries(response.headers ?? {}).filter(isNotContentType),
-      ["prismatic-executionid", executionId],
-    ],
-    body: response.body ?? JSON.stringify({ executionId }),
-  };
-}
-
-function synchronousAnswer(outcome: RunOutcome, executionId: string, requestId: string): Answer {
-  if (outcome.status === "FAILED") return refusal("FLOW_FAILED", requestId, executionId);
-  const result = outcome.result ?? { data: undefined };
-  const { body, contentType } = bodyOf(result.data, result.contentType);
-  return {
-    status: statusOr200(result.statusCode),
-    headers: [
-      ["content-type", contentType],
-      ...Object.entries(result.headers ?? {}).filter(isNotContentType),
-      ["prismatic-executionid", executionId],
-    ],
-    body,
-  };
-}
-
-/** Bytes as bytes, a text with a content type of its own as it is, everything else as JSON. */
-function bodyOf(
-  data: unknown,
-  contentType: string | undefined,
-): { body: string | Buffer; contentType: string } {
-  if (data instanceof Uint8Array)
-    return {
-      body: Buffer.from(data.buffer, data.byteOffset, data.byteLength),
-      contentType: contentType ?? "application/octet-stream",
-    };
-  if (typeof data === "string" && contentType !== undefined && !/\bjson\b/i.test(contentType))
-    return { body: data, contentType };
-  return { body: JSON.stringify(data ?? null), contentType: contentType ?? "application/json" };
-}
-
-const isNotContentType = ([name]: [string, string]): boolean => name.toLowerCase() !== "content-type";
-
-const statusOr200 = (status: number | undefined): number =>
-  typeof status === "number" && Number.isInteger(status) && status >= 200 && status <= 599 ? status : 200;
 
 /** The request as it is journaled: of the Api-Key header only HMACs are left. */
 export function storedRequest(incoming: IncomingRequest, pepper: Pepper): Omit<StoredRequest, "body"> {
