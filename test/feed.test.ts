@@ -89,3 +89,20 @@ test("a renamed customer external id routes from the mutation's answer on", asyn
   await waitFor(async () => (await send("feed-new-name")) === 200, 2_000);
   expect(await send("feed-old-name")).toBe(422);
 });
+
+test("a control plane that comes back with another store is followed: old endpoints go, new ones come, none fails", async () => {
+  const { instances } = await publishAndDeploy(planes, "flow-kinds", ["feed-before"]);
+  const old = instances["feed-before"]!.webhookUrls["Echo"]!;
+  await planes.control.stop();
+  rmSync(join(planes.dataDir, "control"), { recursive: true });
+  expect((await sendWebhook(old, { body: {} })).status).toBe(200);
+  await planes.control.start();
+  await waitFor(async () => (await sendWebhook(old, { body: {} })).status === 404);
+  const after = await publishAndDeploy(planes, "flow-kinds", ["feed-after"]);
+  const url = after.instances["feed-after"]!.webhookUrls["Echo"]!;
+  const answer = await waitFor(async () => {
+    const sent = await sendWebhook(url, { body: {} });
+    return sent.status === 200 ? sent : null;
+  });
+  expect((await endedExecution(planes, answer.executionId!)).status).toBe("SUCCEEDED");
+}, 60_000);
