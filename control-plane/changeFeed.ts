@@ -13,12 +13,14 @@ export interface ChangeFeed {
   transact<Result>(work: (transaction: ConfigTransaction) => Promise<Result>): Promise<Result>;
   state(): Promise<FeedState>;
   /** Yields the state at once, after every change, and as a heartbeat; the data plane is live meanwhile. */
-  follow(dataPlaneId: string, name: string): AsyncIterableIterator<FeedState>;
+  follow(dataPlaneId: string, name: string, url: string | null): AsyncIterableIterator<FeedState>;
   acknowledge(dataPlaneId: string, name: string, epoch: string, version: number): Promise<void>;
   /** Waits until all live data planes serve `version`. Returns the names of those that do not in time. */
   waitForAcknowledgement(version: number, timeoutMs: number): Promise<string[]>;
   /** The names of the data planes that are connected now. */
   liveDataPlanes(): string[];
+  /** Where the data plane that connected last takes webhooks; null before the first. */
+  ingressUrl(): string | null;
   close(): void;
 }
 
@@ -40,6 +42,7 @@ export function createChangeFeed(store: Store): ChangeFeed {
   /** What each data plane serves of this epoch, by its id. */
   const served = new Map<string, number>();
   const waiters = new Set<Waiter>();
+  let ingressUrl: string | null = null;
   let isClosed = false;
 
   const poke = (): void => {
@@ -69,7 +72,10 @@ export function createChangeFeed(store: Store): ChangeFeed {
       return result;
     },
 
-    follow(dataPlaneId, name) {
+    ingressUrl: () => ingressUrl,
+
+    follow(dataPlaneId, name, url) {
+      ingressUrl = url ?? ingressUrl;
       let isDue = true;
       let isOver = false;
       let wake = (): void => {};

@@ -36,8 +36,12 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
   const store = await openStore(config.dataDir, masterKey);
   try {
     let url = "";
-    const ingressUrl = config.publicIngressUrl ?? httpUrl(config.host, config.ingressPort);
     const feed = createChangeFeed(store);
+    // With port 0 only the data plane knows which port it took.
+    const ingressUrl = () =>
+      config.publicIngressUrl ??
+      (config.ingressPort === 0 ? feed.ingressUrl() : null) ??
+      httpUrl(config.host, config.ingressPort);
     const services: Services = {
       store,
       config,
@@ -45,7 +49,7 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
       log,
       urls: {
         control: (path) => `${config.publicControlUrl ?? url}${path}`,
-        webhook: (token) => `${ingressUrl}/trigger/${token}`,
+        webhook: (token) => `${ingressUrl()}/trigger/${token}`,
       },
     };
     await rm(join(config.dataDir, "control", "incoming"), { recursive: true, force: true });

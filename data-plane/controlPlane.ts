@@ -27,6 +27,8 @@ export interface ControlPlaneOptions {
   token: () => string;
   dataPlaneId: string;
   name: string;
+  /** Where webhooks are sent to; known once the ingress listens. */
+  ingressUrl: () => string;
 }
 
 const requestTimeoutMs = 30_000;
@@ -34,8 +36,8 @@ const feedPageMost = 1000;
 const reconnectMs = { least: 100, most: 5_000 };
 
 const FeedDocument = graphql(`
-  subscription feed($dataPlaneId: String!, $name: String!) {
-    feed(dataPlaneId: $dataPlaneId, name: $name) {
+  subscription feed($dataPlaneId: String!, $name: String!, $url: String) {
+    feed(dataPlaneId: $dataPlaneId, name: $name, url: $url) {
       epoch
       version
       commandsWaiting
@@ -136,7 +138,7 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
         if (isStopped) return;
         const again = () => setTimeout(listen, reconnectMs.least).unref();
         client.subscribe<FeedSubscription>(
-          { query: FeedDocument.toString(), variables: { dataPlaneId, name } },
+          { query: FeedDocument.toString(), variables: { dataPlaneId, name, url: options.ingressUrl() } },
           {
             next: ({ data }) => {
               if (data) onPoke(data.feed);

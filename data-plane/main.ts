@@ -44,11 +44,13 @@ export async function startDataPlane(
   });
   const replica = openReplica(join(folder, "replica.db"), (message) => logger.warn(message));
   const journal = await openOwnJournal(config, folder);
+  let ingressUrl = config.publicIngressUrl ?? "";
   const controlPlane = connectControlPlane({
     url: config.controlUrl ?? `http://${config.host}:${config.controlPort}`,
     token: () => dataPlaneToken(config),
     dataPlaneId: ownId(folder),
     name: config.dataPlaneName,
+    ingressUrl: () => ingressUrl,
   });
   const reporter = startReporter({ journal, logger, send: (events) => controlPlane.report(events) });
   const runner = createRunner({
@@ -58,7 +60,6 @@ export async function startDataPlane(
     logger,
     fetchBundle: (digest) => controlPlane.fetchBundle(digest),
   });
-  let ingressUrl = config.publicIngressUrl ?? "";
   const executions = createExecutions({
     journal,
     replica,

@@ -106,3 +106,15 @@ test("a control plane that comes back with another store is followed: old endpoi
   });
   expect((await endedExecution(planes, answer.executionId!)).status).toBe("SUCCEEDED");
 }, 60_000);
+
+test("with port 0, webhook URLs name the port that the data plane took", async () => {
+  const own = await bootPlanes({ environment: { SWITCHYARD_INGRESS_PORT: "0" } });
+  try {
+    const { instances } = await publishAndDeploy(own, "flow-kinds", ["feed-zero"]);
+    const url = instances["feed-zero"]!.webhookUrls["Echo"]!;
+    expect(url.startsWith(own.ingressUrl)).toBe(true);
+    expect((await sendWebhook(url, { body: {} })).status).toBe(200);
+  } finally {
+    await own.stop();
+  }
+}, 30_000);

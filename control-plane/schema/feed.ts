@@ -34,9 +34,12 @@ builder.subscriptionField("feed", (t) =>
     args: {
       dataPlaneId: t.arg.string({ required: true, description: "The data plane's own id." }),
       name: t.arg.string({ required: true, description: "The data plane's name, for people." }),
+      url: t.arg.string({
+        description: "Where it takes webhooks: what their URLs start with where no setting says it.",
+      }),
     },
-    subscribe: (_root, { dataPlaneId, name }, { feed }) =>
-      feed.follow(boundedName(dataPlaneId), boundedName(name)),
+    subscribe: (_root, { dataPlaneId, name, url }, { feed }) =>
+      feed.follow(boundedName(dataPlaneId), boundedName(name), url == null ? null : boundedName(url)),
     resolve: (state) => state,
   }),
 );
@@ -133,5 +136,5 @@ async function readPage(
 
 function boundedName(text: string): string {
   if (text.length > 0 && text.length <= nameLengthMax) return text;
-  throw new GraphQLError(`A data plane's id and name must have 1 to ${nameLengthMax} characters.`);
+  throw new GraphQLError(`A data plane's id, name and URL must have 1 to ${nameLengthMax} characters.`);
 }

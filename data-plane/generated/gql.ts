@@ -15,7 +15,7 @@ import * as types from './graphql.ts';
  * Learn more about it here: https://the-guild.dev/graphql/codegen/plugins/presets/preset-client#reducing-bundle-size
  */
 type Documents = {
-    "\n  subscription feed($dataPlaneId: String!, $name: String!) {\n    feed(dataPlaneId: $dataPlaneId, name: $name) {\n      epoch\n      version\n      commandsWaiting\n    }\n  }\n": typeof types.FeedDocument,
+    "\n  subscription feed($dataPlaneId: String!, $name: String!, $url: String) {\n    feed(dataPlaneId: $dataPlaneId, name: $name, url: $url) {\n      epoch\n      version\n      commandsWaiting\n    }\n  }\n": typeof types.FeedDocument,
     "\n  query feedChanges($epoch: String!, $since: Float!, $first: Int!) {\n    feedChanges(epoch: $epoch, since: $since, first: $first)\n  }\n": typeof types.FeedChangesDocument,
     "\n  mutation acknowledgeFeed($input: AcknowledgeFeedInput!) {\n    acknowledgeFeed(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.AcknowledgeFeedDocument,
     "\n  mutation leaseCommands($input: LeaseCommandsInput!) {\n    leaseCommands(input: $input) {\n      commands\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.LeaseCommandsDocument,
@@ -23,7 +23,7 @@ type Documents = {
     "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportEventsDocument,
 };
 const documents: Documents = {
-    "\n  subscription feed($dataPlaneId: String!, $name: String!) {\n    feed(dataPlaneId: $dataPlaneId, name: $name) {\n      epoch\n      version\n      commandsWaiting\n    }\n  }\n": types.FeedDocument,
+    "\n  subscription feed($dataPlaneId: String!, $name: String!, $url: String) {\n    feed(dataPlaneId: $dataPlaneId, name: $name, url: $url) {\n      epoch\n      version\n      commandsWaiting\n    }\n  }\n": types.FeedDocument,
     "\n  query feedChanges($epoch: String!, $since: Float!, $first: Int!) {\n    feedChanges(epoch: $epoch, since: $since, first: $first)\n  }\n": types.FeedChangesDocument,
     "\n  mutation acknowledgeFeed($input: AcknowledgeFeedInput!) {\n    acknowledgeFeed(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.AcknowledgeFeedDocument,
     "\n  mutation leaseCommands($input: LeaseCommandsInput!) {\n    leaseCommands(input: $input) {\n      commands\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.LeaseCommandsDocument,
@@ -34,7 +34,7 @@ const documents: Documents = {
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
-export function graphql(source: "\n  subscription feed($dataPlaneId: String!, $name: String!) {\n    feed(dataPlaneId: $dataPlaneId, name: $name) {\n      epoch\n      version\n      commandsWaiting\n    }\n  }\n"): typeof import('./graphql.ts').FeedDocument;
+export function graphql(source: "\n  subscription feed($dataPlaneId: String!, $name: String!, $url: String) {\n    feed(dataPlaneId: $dataPlaneId, name: $name, url: $url) {\n      epoch\n      version\n      commandsWaiting\n    }\n  }\n"): typeof import('./graphql.ts').FeedDocument;
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */

@@ -51,6 +51,7 @@ export type ReportEventsInput = {
 export type FeedSubscriptionVariables = Exact<{
   dataPlaneId: string;
   name: string;
+  url?: string | null | undefined;
 }>;
 
 
@@ -113,8 +114,8 @@ export class TypedDocumentString<TResult, TVariables>
 }
 
 export const FeedDocument = new TypedDocumentString(`
-    subscription feed($dataPlaneId: String!, $name: String!) {
-  feed(dataPlaneId: $dataPlaneId, name: $name) {
+    subscription feed($dataPlaneId: String!, $name: String!, $url: String) {
+  feed(dataPlaneId: $dataPlaneId, name: $name, url: $url) {
     epoch
     version
     commandsWaiting
