@@ -43,6 +43,7 @@ async function storedViewer(store: Store, hash: string): Promise<Viewer | null> 
   const row = await validToken(store, hash);
   switch (row?.role) {
     case "ADMIN":
+    case "ORGANIZATION":
       return { role: "ADMIN", tokenId: row.id, userId: row.userId };
     case "DATA_PLANE":
       return { role: "DATA_PLANE", tokenId: row.id };

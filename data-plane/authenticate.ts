@@ -34,7 +34,7 @@ export function keyRule(
     case "unsecured":
       return { isNeeded: false, keys: [] };
     case "customer_optional":
-      return { isNeeded: own.length > 0, keys: own };
+      return { isNeeded: own.some((key) => key.revokedAtMs === null), keys: own };
     case "customer_required":
       return { isNeeded: true, keys: own };
     case "organization": {
@@ -54,7 +54,9 @@ export function isAuthorized(rule: KeyRule, sentHmacs: readonly string[], nowMs:
     for (const key of rule.keys) {
       const keyBytes = Buffer.from(key.hmac, "base64url");
       const isSame = keyBytes.length === sentBytes.length && timingSafeEqual(keyBytes, sentBytes);
-      if (isSame && (key.expiresAtMs === null || key.expiresAtMs > nowMs)) isValid = true;
+      if (isSame && key.revokedAtMs === null && (key.expiresAtMs === null || key.expiresAtMs > nowMs)) {
+        isValid = true;
+      }
     }
   }
   return isValid;

@@ -329,7 +329,8 @@ const pickCustomer = ({ customer }: InstanceEntity) => ({
 function apiKeysByFlowName(request: RunRequest, unsealText: Unseal): Record<string, string[]> {
   const { definition, instance, integration } = request;
   const nowMs = Date.now();
-  const isValid = (key: KeyEntity) => key.expiresAtMs === null || key.expiresAtMs > nowMs;
+  const isValid = (key: KeyEntity) =>
+    key.revokedAtMs === null && (key.expiresAtMs === null || key.expiresAtMs > nowMs);
   return Object.fromEntries(
     definition.flows.map((flow) => {
       const own = instance?.flows[flow.stableKey]?.keys ?? [];

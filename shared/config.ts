@@ -38,6 +38,16 @@ const settings = {
   SWITCHYARD_EXECUTION_RETENTION_DAYS: whole(14, 1, 3650),
   SWITCHYARD_EXECUTION_BYTES_MAX: whole(20 * 1024 ** 3, 1024 * 1024, Number.MAX_SAFE_INTEGER),
   SWITCHYARD_DEPLOY_WAIT_MS: whole(2_000, 0, 60_000),
+  SWITCHYARD_MAX_STALENESS: whole(0, 0, 30 * 24 * 3_600),
+  SWITCHYARD_WRONG_KEYS_PER_MINUTE: whole(60, 1, 1_000_000),
+  SWITCHYARD_TRUSTED_PROXIES: text(""),
+  SWITCHYARD_CONTROL_TLS_CERT_FILE: optionalText(),
+  SWITCHYARD_CONTROL_TLS_KEY_FILE: optionalText(),
+  SWITCHYARD_INGRESS_TLS_CERT_FILE: optionalText(),
+  SWITCHYARD_INGRESS_TLS_KEY_FILE: optionalText(),
+  SWITCHYARD_INTROSPECTION: oneOf("signed-in", ["signed-in", "everyone", "off"]),
+  SWITCHYARD_API_REQUESTS_PER_SECOND: whole(50, 0, 1_000_000),
+  SWITCHYARD_AUDIT_RETENTION_DAYS: whole(400, 1, 3650),
 } as const;
 
 type Settings = { [Name in keyof typeof settings]: ReturnType<(typeof settings)[Name]> };
@@ -77,6 +87,24 @@ export interface Config {
   executionRetentionDays: number;
   executionBytesMax: number;
   deployWaitMs: number;
+  /** Seconds that a data plane serves without having heard of its control plane; 0 is for ever. */
+  maxStalenessSeconds: number;
+  /** Wrong keys that one address may send to one endpoint in a minute. */
+  wrongKeysPerMinute: number;
+  /** Addresses and CIDR ranges of the proxies whose X-Forwarded-For counts. */
+  trustedProxies: string[];
+  controlTls: TlsFiles | null;
+  ingressTls: TlsFiles | null;
+  /** Who may ask the API for its schema. */
+  introspection: string;
+  /** Token bucket a token of the API, twice as deep; 0 is off. */
+  apiRequestsPerSecond: number;
+  auditRetentionDays: number;
+}
+
+export interface TlsFiles {
+  certFile: string;
+  keyFile: string;
 }
 
 /** Throws `ConfigurationError` with one sentence that names the setting and what it must be. */
@@ -121,6 +149,22 @@ export function readConfig(environment: Environment = process.env): Config {
     executionRetentionDays: read.SWITCHYARD_EXECUTION_RETENTION_DAYS,
     executionBytesMax: read.SWITCHYARD_EXECUTION_BYTES_MAX,
     deployWaitMs: read.SWITCHYARD_DEPLOY_WAIT_MS,
+    maxStalenessSeconds: read.SWITCHYARD_MAX_STALENESS,
+    wrongKeysPerMinute: read.SWITCHYARD_WRONG_KEYS_PER_MINUTE,
+    trustedProxies: listed(read.SWITCHYARD_TRUSTED_PROXIES),
+    controlTls: tlsFiles(
+      "CONTROL",
+      read.SWITCHYARD_CONTROL_TLS_CERT_FILE,
+      read.SWITCHYARD_CONTROL_TLS_KEY_FILE,
+    ),
+    ingressTls: tlsFiles(
+      "INGRESS",
+      read.SWITCHYARD_INGRESS_TLS_CERT_FILE,
+      read.SWITCHYARD_INGRESS_TLS_KEY_FILE,
+    ),
+    introspection: read.SWITCHYARD_INTROSPECTION,
+    apiRequestsPerSecond: read.SWITCHYARD_API_REQUESTS_PER_SECOND,
+    auditRetentionDays: read.SWITCHYARD_AUDIT_RETENTION_DAYS,
   };
 }
 
@@ -158,6 +202,20 @@ function whole(fallback: number, least: number, most: number): Parse<number> {
 
 function port(fallback: number): Parse<number> {
   return whole(fallback, 0, 65_535);
+}
+
+const listed = (value: string): string[] =>
+  value
+    .split(",")
+    .map((item) => item.trim())
+    .filter((item) => item !== "");
+
+function tlsFiles(plane: string, certFile: string | undefined, keyFile: string | undefined): TlsFiles | null {
+  if (certFile === undefined && keyFile === undefined) return null;
+  if (certFile !== undefined && keyFile !== undefined) return { certFile, keyFile };
+  throw new ConfigurationError(
+    `SWITCHYARD_${plane}_TLS_CERT_FILE and SWITCHYARD_${plane}_TLS_KEY_FILE must be set together.`,
+  );
 }
 
 const withoutSlash = (url: string | undefined): string | undefined => url?.replace(/\/+$/, "");

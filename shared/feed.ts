@@ -4,7 +4,10 @@
  */
 import type { Definition } from "./definition.ts";
 
-/** A valid API key of a flow, as a data plane needs it. Revoked keys are not in the feed. */
+/**
+ * An API key of a flow, as a data plane needs it. Of revoked keys the latest are there, so that a refusal can
+ * say so to the organization; they open nothing.
+ */
 export interface KeyEntity {
   id: string;
   /** HMAC-SHA256 under the pepper, base64url: what a sent key is compared with. */
@@ -13,6 +16,8 @@ export interface KeyEntity {
   sealed: string;
   /** Milliseconds since the epoch, or null for a key that does not expire. */
   expiresAtMs: number | null;
+  /** Milliseconds since the epoch, or null for a key that was not revoked. */
+  revokedAtMs: number | null;
 }
 
 export interface SettingsEntity {
@@ -40,6 +45,8 @@ export interface IntegrationEntity {
   systemInstanceId: string;
   /** The organization's keys, by the flow's stable key. */
   organizationKeys: Record<string, KeyEntity[]>;
+  /** Who may post to the shared URL: addresses and CIDR ranges; empty for everyone. */
+  allowedAddresses: string[];
 }
 
 export interface InstanceFlowEntity {
@@ -49,6 +56,8 @@ export interface InstanceFlowEntity {
   token: string;
   /** The customer's keys of this flow. */
   keys: KeyEntity[];
+  /** Who may post to the flow's own URL: addresses and CIDR ranges; empty for everyone. */
+  allowedAddresses: string[];
 }
 
 /** A deployed instance, or a system instance. An instance that was removed is not in the feed. */
@@ -69,6 +78,8 @@ export interface InstanceEntity {
   customer: { id: string; externalId: string; name: string; users: CustomerUserEntity[] };
   /** Token of the instance's URL, live where the version is instance_specific. */
   token: string;
+  /** Who may post to the instance's URL: addresses and CIDR ranges; empty for everyone. */
+  allowedAddresses: string[];
   /** By the flow's stable key. */
   flows: Record<string, InstanceFlowEntity>;
   /** JSON of `ConfigVarValues`, sealed under the master key (purpose `configVars`). */

@@ -467,7 +467,13 @@ function runRequest(
 ): RunRequest {
   const flow = definition.flows.find(({ name }) => name === flowName);
   if (flow === undefined) throw new Error(`no flow ${flowName}`);
-  const key = { id: newId(), hmac: "", sealed: seal(masterKey, "apiKey", apiKey), expiresAtMs: null };
+  const key = {
+    id: newId(),
+    hmac: "",
+    sealed: seal(masterKey, "apiKey", apiKey),
+    expiresAtMs: null,
+    revokedAtMs: null,
+  };
   const configVars = {
     Plain: "plain value",
     Connection: { key: "basic", configVarKey: "Connection", fields: { username: "u", password } },
@@ -503,8 +509,15 @@ function runRequest(
       definitionDigest: "digest",
       customer: { id: newId(), externalId: "acme", name: "Acme", users: [] },
       token: "instance-token",
+      allowedAddresses: [],
       flows: {
-        [flow.stableKey]: { flowId: newId(), flowConfigId: newId(), token: "flow-token", keys: [key] },
+        [flow.stableKey]: {
+          flowId: newId(),
+          flowConfigId: newId(),
+          token: "flow-token",
+          keys: [key],
+          allowedAddresses: [],
+        },
       },
       sealedConfigVars: seal(masterKey, "configVars", JSON.stringify(configVars)),
     },
@@ -515,6 +528,7 @@ function runRequest(
       shared: null,
       systemInstanceId: newId(),
       organizationKeys: {},
+      allowedAddresses: [],
     },
     versionId: newId(),
     versionNumber: 1,

@@ -65,7 +65,7 @@ export async function ensureFlowConfigs(
   for (const { stableKey } of definition.flows) {
     await transaction
       .insertInto("instanceFlowConfigs")
-      .values({ id: newId(), instanceId, stableKey, token: newUrlToken() })
+      .values({ id: newId(), instanceId, stableKey, token: newUrlToken(), allowedAddressesJson: "[]" })
       .onConflict((conflict) => conflict.columns(["instanceId", "stableKey"]).doNothing())
       .execute();
   }

@@ -286,6 +286,7 @@ mutation("createInstance", {
         globalDebug: 0,
         needsDeploy: 1,
         token: newUrlToken(),
+        allowedAddressesJson: "[]",
         createdAtMs: now,
         updatedAtMs: now,
       };

@@ -52,7 +52,16 @@ builder.node(UserToken, {
   }),
 });
 
-const columns = ["id", "role", "userId", "name", "createdAtMs", "expiresAtMs", "revokedAtMs"] as const;
+const columns = [
+  "id",
+  "role",
+  "userId",
+  "name",
+  "createdAtMs",
+  "expiresAtMs",
+  "revokedAtMs",
+  "lastUsedAtMs",
+] as const;
 
 const UserTokenConnection = builder.connectionObject(
   { type: UserToken, name: "UserTokenConnection", description: "A page of tokens." },
@@ -100,7 +109,7 @@ mutation("createUserToken", {
         .where("id", "=", userId)
         .executeTakeFirst();
       if (user === undefined) throw notFound("user", "user");
-      const role: TokenRole = user.customerId === null ? "ADMIN" : "CUSTOMER";
+      const role: TokenRole = user.customerId === null ? "ORGANIZATION" : "CUSTOMER";
       const token: TokenItem = {
         id: newId(),
         role,
@@ -109,6 +118,7 @@ mutation("createUserToken", {
         createdAtMs: Date.now(),
         expiresAtMs,
         revokedAtMs: null,
+        lastUsedAtMs: null,
       };
       await transaction
         .insertInto("tokens")

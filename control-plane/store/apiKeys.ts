@@ -57,7 +57,13 @@ export async function insertKey(
   transaction: ConfigTransaction,
   store: Store,
   owner: KeyOwner,
-  made: { key: string; name: string; createdBy: string; expiresAtMs: number | null },
+  made: {
+    key: string;
+    name: string;
+    createdBy: string;
+    expiresAtMs: number | null;
+    rotatedFromId?: string;
+  },
 ): Promise<ApiKeyRow> {
   const row: ApiKeyRow = {
     id: newId(),
@@ -72,6 +78,7 @@ export async function insertKey(
     lastUsedAtMs: null,
     expiresAtMs: made.expiresAtMs,
     revokedAtMs: null,
+    rotatedFromId: made.rotatedFromId ?? null,
   };
   await transaction.insertInto("apiKeys").values(row).execute();
   return row;

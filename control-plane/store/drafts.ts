@@ -37,6 +37,7 @@ export async function insertIntegration(
     avatarUrl: null,
     customerId,
     token: newUrlToken(),
+    allowedAddressesJson: "[]",
     isCodeNative: 0,
     draftYaml: null,
     draftDigest: null,
@@ -62,6 +63,7 @@ export async function insertIntegration(
       globalDebug: 0,
       needsDeploy: 0,
       token: newUrlToken(),
+      allowedAddressesJson: "[]",
       createdAtMs: now,
       updatedAtMs: now,
     })
@@ -97,7 +99,7 @@ export async function saveDraft(
   for (const { stableKey } of definition.flows) {
     await transaction
       .insertInto("instanceFlowConfigs")
-      .values({ id: newId(), instanceId, stableKey, token: newUrlToken() })
+      .values({ id: newId(), instanceId, stableKey, token: newUrlToken(), allowedAddressesJson: "[]" })
       .onConflict((conflict) => conflict.columns(["instanceId", "stableKey"]).doNothing())
       .execute();
   }

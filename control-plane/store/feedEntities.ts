@@ -83,18 +83,19 @@ async function readIntegrations(database: Database, ids: string[]): Promise<[str
       "integrations.id",
       "integrations.name",
       "integrations.token",
+      "integrations.allowedAddressesJson",
       "instances.id as systemInstanceId",
     ])
     .where("integrations.id", "in", ids)
     .execute();
   const latest = await latestDeployedVersions(database, ids);
-  const keys = Map.groupBy(await validKeys(database, "INTEGRATION", ids), (key) => key.ownerId);
+  const keys = Map.groupBy(await keysOfOwners(database, "INTEGRATION", ids), (key) => key.ownerId);
   return rows.map((row) => {
     const version = latest.get(row.id);
     const isShared = version?.definition.endpointType === "shared_instance";
     const organizationKeys: Record<string, KeyEntity[]> = {};
     for (const [stableKey, flowKeys] of Map.groupBy(keys.get(row.id) ?? [], (key) => key.stableKey)) {
-      organizationKeys[stableKey] = flowKeys.map(keyEntity);
+      organizationKeys[stableKey] = keyEntities(flowKeys);
     }
     const entity: IntegrationEntity = {
       id: row.id,
@@ -106,6 +107,7 @@ async function readIntegrations(database: Database, ids: string[]): Promise<[str
           : null,
       systemInstanceId: row.systemInstanceId,
       organizationKeys,
+      allowedAddresses: JSON.parse(row.allowedAddressesJson) as string[],
     };
     return [row.id, entity];
   });
@@ -214,6 +216,7 @@ async function readInstances(
         })),
       },
       token: row.token,
+      allowedAddresses: JSON.parse(row.allowedAddressesJson) as string[],
       flows: flows.get(row.id) ?? {},
       sealedConfigVars: row.deployedSealedConfigVars ?? seal(store.masterKey, "configVars", "{}"),
     };
@@ -238,7 +241,7 @@ async function readFlows(
     .where("instanceId", "in", ids)
     .execute();
   const keys = Map.groupBy(
-    await validKeys(database, "INSTANCE", ids),
+    await keysOfOwners(database, "INSTANCE", ids),
     (key) => `${key.ownerId}/${key.stableKey}`,
   );
   const flowIds = new Map(flowRows.map((row) => [`${row.ownerId}/${row.stableKey}`, row.id]));
@@ -248,20 +251,21 @@ async function readFlows(
       const flows = (configs.get(instance.id) ?? []).flatMap((config) => {
         const flowId = flowIds.get(`${definitionOwner(instance)}/${config.stableKey}`);
         if (flowId === undefined) return [];
-        const flowKeys = (keys.get(`${instance.id}/${config.stableKey}`) ?? []).map(keyEntity);
-        return [
-          [
-            config.stableKey,
-            { flowId, flowConfigId: config.id, token: config.token, keys: flowKeys },
-          ] as const,
-        ];
+        const flow = {
+          flowId,
+          flowConfigId: config.id,
+          token: config.token,
+          keys: keyEntities(keys.get(`${instance.id}/${config.stableKey}`) ?? []),
+          allowedAddresses: JSON.parse(config.allowedAddressesJson) as string[],
+        };
+        return [[config.stableKey, flow] as const];
       });
       return [instance.id, Object.fromEntries(flows)];
     }),
   );
 }
 
-async function validKeys(
+async function keysOfOwners(
   database: Database,
   ownerType: KeyRow["ownerType"],
   ownerIds: string[],
@@ -271,15 +275,20 @@ async function validKeys(
     .selectAll()
     .where("ownerType", "=", ownerType)
     .where("ownerId", "in", ownerIds)
-    .where("revokedAtMs", "is", null)
-    .where((eb) => eb.or([eb("expiresAtMs", "is", null), eb("expiresAtMs", ">", Date.now())]))
     .orderBy("id")
     .execute();
 }
 
-const keyEntity = ({ id, hmac, sealed, expiresAtMs }: KeyRow): KeyEntity => ({
-  id,
-  hmac,
-  sealed,
-  expiresAtMs,
-});
+/** Revoked keys of a flow that data planes hear of: enough to tell the organization why a sender is refused. */
+const revokedKeysMax = 20;
+
+/** Expired keys too: the data plane's clock decides, and a flow whose keys have all expired still needs one. */
+function keyEntities(rows: KeyRow[]): KeyEntity[] {
+  const revoked = rows
+    .filter((row) => row.revokedAtMs !== null)
+    .sort((a, b) => b.revokedAtMs! - a.revokedAtMs!)
+    .slice(0, revokedKeysMax);
+  return [...rows.filter((row) => row.revokedAtMs === null), ...revoked].map(
+    ({ id, hmac, sealed, expiresAtMs, revokedAtMs }) => ({ id, hmac, sealed, expiresAtMs, revokedAtMs }),
+  );
+}

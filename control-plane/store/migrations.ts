@@ -83,6 +83,27 @@ export const configMigrations: readonly string[] = [
   );
   CREATE INDEX commandsByState ON commands (state, createdAtMs);
   `,
+  `
+  ALTER TABLE tokens ADD COLUMN lastUsedAtMs INTEGER;
+  ALTER TABLE apiKeys ADD COLUMN rotatedFromId TEXT;
+  ALTER TABLE integrations ADD COLUMN allowedAddressesJson TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE instances ADD COLUMN allowedAddressesJson TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE instanceFlowConfigs ADD COLUMN allowedAddressesJson TEXT NOT NULL DEFAULT '[]';
+  UPDATE tokens SET role = 'ORGANIZATION' WHERE role = 'ADMIN' AND userId IS NOT NULL;
+  CREATE TABLE signingKeys (
+    id TEXT PRIMARY KEY, publicKey TEXT NOT NULL UNIQUE, privateKeyPreview TEXT NOT NULL, isImported INTEGER NOT NULL,
+    createdAtMs INTEGER NOT NULL, createdBy TEXT NOT NULL
+  );
+  CREATE TABLE auditLog (
+    id TEXT PRIMARY KEY, atMs INTEGER NOT NULL, actor TEXT NOT NULL, actorRole TEXT NOT NULL, tokenId TEXT,
+    remoteAddress TEXT NOT NULL, requestId TEXT NOT NULL, action TEXT NOT NULL, objectId TEXT, customerId TEXT,
+    outcome TEXT NOT NULL, detailJson TEXT NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX auditLogByTime ON auditLog (atMs);
+  CREATE INDEX auditLogByObject ON auditLog (objectId, atMs);
+  CREATE INDEX auditLogByActor ON auditLog (actor, atMs);
+  CREATE TRIGGER auditLogIsAppendOnly BEFORE UPDATE ON auditLog BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+  `,
 ];
 
 export const executionMigrations: readonly string[] = [

@@ -21,6 +21,8 @@ export interface ConfigTables {
   feedEntities: FeedEntitiesTable;
   dataPlanes: DataPlanesTable;
   commands: CommandsTable;
+  signingKeys: SigningKeysTable;
+  auditLog: AuditLogTable;
 }
 
 /** `executions.db` */
@@ -39,7 +41,8 @@ interface MetaTable {
   value: string;
 }
 
-export type TokenRole = "ADMIN" | "DATA_PLANE" | "CUSTOMER";
+/** `ORGANIZATION` and `CUSTOMER` tokens act for a user, whose role says what they may do. */
+export type TokenRole = "ADMIN" | "DATA_PLANE" | "ORGANIZATION" | "CUSTOMER";
 
 interface TokensTable {
   id: string;
@@ -51,6 +54,8 @@ interface TokensTable {
   createdAtMs: number;
   expiresAtMs: number | null;
   revokedAtMs: number | null;
+  /** At most a minute old. */
+  lastUsedAtMs: number | null;
 }
 
 interface UsersTable {
@@ -92,6 +97,8 @@ interface IntegrationsTable {
   /** The draft: null until something was imported. Its YAML has no organization keys. */
   draftYaml: string | null;
   draftDigest: string | null;
+  /** Who may post to the shared URL: JSON list of addresses and CIDR ranges. */
+  allowedAddressesJson: string;
   createdAtMs: number;
   updatedAtMs: number;
 }
@@ -172,6 +179,8 @@ interface InstancesTable {
   needsDeploy: number;
   /** Token of the instance's URL. */
   token: string;
+  /** Who may post to the instance's URL: JSON list of addresses and CIDR ranges. */
+  allowedAddressesJson: string;
   createdAtMs: number;
   updatedAtMs: number;
 }
@@ -192,6 +201,8 @@ interface InstanceFlowConfigsTable {
   stableKey: string;
   /** Token of the flow's own URL. */
   token: string;
+  /** Who may post to the flow's own URL: JSON list of addresses and CIDR ranges. */
+  allowedAddressesJson: string;
 }
 
 interface ApiKeysTable {
@@ -210,6 +221,42 @@ interface ApiKeysTable {
   lastUsedAtMs: number | null;
   expiresAtMs: number | null;
   revokedAtMs: number | null;
+  /** The key that this one took the place of, or null. */
+  rotatedFromId: string | null;
+}
+
+/** A public key of the organization: who signs with its private half speaks for customers' users. */
+interface SigningKeysTable {
+  id: string;
+  /** PEM (SPKI). */
+  publicKey: string;
+  /** What is shown of the private key that was generated; empty for one that was imported. */
+  privateKeyPreview: string;
+  isImported: number;
+  createdAtMs: number;
+  createdBy: string;
+}
+
+/** What was changed, by whom. Rows are only added, and pruned by age. */
+interface AuditLogTable {
+  id: string;
+  atMs: number;
+  /** A user's id, `admin` for the first token, `data-plane`, or `system`. */
+  actor: string;
+  actorRole: string;
+  tokenId: string | null;
+  remoteAddress: string;
+  requestId: string;
+  /** The mutation's name. */
+  action: string;
+  /** Node id of the main object, or null where there was none. */
+  objectId: string | null;
+  /** The customer that it concerns, or null. */
+  customerId: string | null;
+  /** `SUCCEEDED`, or `REFUSED` with the payload's errors in `detailJson`. */
+  outcome: string;
+  /** JSON `{input, before, after, errors}` with secrets left out. */
+  detailJson: string;
 }
 
 /** The version of each entity's last change; the entity itself is read from the other tables. */

@@ -58,6 +58,7 @@ export async function storeToken(
       createdAtMs: Date.now(),
       expiresAtMs: null,
       revokedAtMs: null,
+      lastUsedAtMs: null,
     })
     .execute();
 }
