@@ -138,6 +138,20 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       });
   };
 
+  const startRecovered = (found: RecoveredEntry) => {
+    const hooks = heldHooks.get(found.entry.id) ?? {};
+    heldHooks.delete(found.entry.id);
+    try {
+      start(restore(found), hooks, found.crashes);
+    } catch (error) {
+      // It stays in the journal for an operator to look at; the others must not wait for it.
+      logger.error(
+        { executionId: found.entry.id, reason: messageOf(error) },
+        "an entry of the journal can't be read",
+      );
+    }
+  };
+
   const claimMore = () => {
     if (!mayHaveHeld || isClaiming || isFull()) return;
     isClaiming = true;
@@ -145,11 +159,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       .claim(claimMost)
       .then((recovered) => {
         mayHaveHeld = recovered.length > 0;
-        for (const { entry, pins, crashes } of recovered) {
-          const hooks = heldHooks.get(entry.id) ?? {};
-          heldHooks.delete(entry.id);
-          start(restore({ entry, pins, crashes }), hooks, crashes);
-        }
+        for (const found of recovered) startRecovered(found);
       })
       .catch((error) => logger.error({ reason: messageOf(error) }, "the journal could not be read"))
       .finally(() => {

@@ -63,7 +63,10 @@ export interface Journal {
   append(entry: Entry, pins: Pin[], isHeld: boolean): Promise<boolean>;
   /** Resolves when it is on disk that the entry's code is about to run. */
   markRunning(id: string): Promise<void>;
-  /** Stores an event of an execution or a rejection. With `isEnd` its entry will not run again. */
+  /**
+   * Stores an event of an execution or a rejection. With `isEnd` its entry will not run again. Rejects with
+   * `JournalFullError` for a rejection when the journal is at its bound.
+   */
   report(event: ReportEvent, isEnd: boolean): Promise<void>;
   /**
    * Entries that were held, or that an earlier process left: those that were running at the fewest deaths of
@@ -222,7 +225,14 @@ function journalOn(
       return enqueue<boolean>({ type: "append", entry, pins, bytes, isHeld });
     },
     markRunning: (id) => enqueue({ type: "markRunning", id }),
-    report: (event, isEnd) => enqueue({ type: "report", event, isEnd }),
+    report(event, isEnd) {
+      // A kept refusal is new work like a webhook; the record of what was accepted always gets its place.
+      const bytes = event.kind === "rejection" ? (event.request?.body?.length ?? 0) + overheadBytes : 0;
+      if (bytes > 0 && stored.bytes + pending.bytes + bytes > options.bytesMax) {
+        return Promise.reject(new JournalFullError("The journal is at its bound."));
+      }
+      return enqueue<void>({ type: "report", event, isEnd });
+    },
     claim: (most) => enqueue({ type: "claim", most }),
     reports: (after, most, bytesMax) => enqueue({ type: "reports", after, most, bytesMax }),
     confirm: (positions) => enqueue({ type: "confirm", positions }),
