@@ -1,21 +1,31 @@
-/** Who is asking: bearer tokens, and the two that a new store is made with. */
+/** Who is asking: bearer tokens and signed ones, and the two that a new store is made with. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../shared/config.ts";
 import { newSecret } from "../shared/ids.ts";
 import { equalInConstantTime, tokenHash } from "../shared/secrets.ts";
-import type { Viewer } from "./context.ts";
+import type { Services, Viewer } from "./context.ts";
+import { embeddedViewer, isJwt } from "./jwt.ts";
+import { customerAdmin, organizationAdmin, roleOf } from "./roles.ts";
 import type { Store } from "./store/store.ts";
-import { hasTokenHash, hasTokenOf, storeToken, validToken } from "./store/tokens.ts";
+import { hasTokenHash, hasTokenOf, storeToken, type ValidToken, validToken } from "./store/tokens.ts";
+import { createTokenUse } from "./tokenUse.ts";
 
 export interface Authenticator {
   /** The viewer of an Authorization header; null without one; "refused" for a token that is not valid. */
   viewer(authorization: string | undefined): Promise<Viewer | null | "refused">;
+  stop(): Promise<void>;
 }
 
-export function createAuthenticator(store: Store, config: Config): Authenticator {
+export function createAuthenticator({
+  store,
+  config,
+  feed,
+  log,
+}: Pick<Services, "store" | "config" | "feed" | "log">): Authenticator {
   const adminHash = config.adminToken === undefined ? null : tokenHash(config.adminToken);
   const dataPlaneHash = config.dataPlaneToken === undefined ? null : tokenHash(config.dataPlaneToken);
+  const tokenUse = createTokenUse(store, log);
   return {
     async viewer(authorization) {
       const token = bearerToken(authorization);
@@ -28,8 +38,14 @@ export function createAuthenticator(store: Store, config: Config): Authenticator
       if (dataPlaneHash !== null && equalInConstantTime(hash, dataPlaneHash)) {
         return { role: "DATA_PLANE", tokenId: null };
       }
-      return (await storedViewer(store, hash)) ?? "refused";
+      if (isJwt(token)) return (await embeddedViewer(store, feed, token)) ?? "refused";
+      const row = await validToken(store, hash);
+      const viewer = row === undefined ? null : viewerOf(row);
+      if (viewer === null) return "refused";
+      if (viewer.tokenId !== null) tokenUse.note(viewer.tokenId);
+      return viewer;
     },
+    stop: () => tokenUse.stop(),
   };
 }
 
@@ -39,20 +55,19 @@ export function bearerToken(authorization: string | undefined): string | null {
   return /^bearer\s+(\S+)$/i.exec(authorization.trim())?.[1] ?? "";
 }
 
-async function storedViewer(store: Store, hash: string): Promise<Viewer | null> {
-  const row = await validToken(store, hash);
-  switch (row?.role) {
-    case "ADMIN":
-    case "ORGANIZATION":
-      return { role: "ADMIN", tokenId: row.id, userId: row.userId };
-    case "DATA_PLANE":
-      return { role: "DATA_PLANE", tokenId: row.id };
-    case "CUSTOMER":
-      if (row.userId === null || row.customerId === null) return null;
-      return { role: "CUSTOMER", tokenId: row.id, userId: row.userId, customerId: row.customerId };
-    default:
-      return null;
+/** A user's token does what the user may do now, not when it was made. */
+function viewerOf({ id, role, userId, userRole, customerId }: ValidToken): Viewer | null {
+  if (role === "DATA_PLANE") return { role, tokenId: id };
+  if (role === "ADMIN") return { role, tokenId: id, userId: null };
+  if (userId === null || userRole === null) return null;
+  const isOfAdmin = [organizationAdmin, customerAdmin].includes(roleOf({ role: userRole, customerId }));
+  if (role === "ORGANIZATION" && customerId === null) {
+    return { role: isOfAdmin ? "ADMIN" : "MEMBER", tokenId: id, userId };
   }
+  if (role === "CUSTOMER" && customerId !== null) {
+    return { role: isOfAdmin ? "CUSTOMER_ADMIN" : "CUSTOMER_MEMBER", tokenId: id, userId, customerId };
+  }
+  return null;
 }
 
 /**

@@ -21,7 +21,19 @@ export interface ChangeFeed {
   liveDataPlanes(): string[];
   /** Where the data plane that connected last takes webhooks; null before the first. */
   ingressUrl(): string | null;
+  /** Notes what a live data plane says of its master keys. */
+  noteMasterKeys(dataPlaneId: string, held: HeldMasterKeys): void;
+  /** The live data planes; `held` is null until one has said what it holds. */
+  masterKeyHolders(): { id: string; name: string; held: HeldMasterKeys | null }[];
   close(): void;
+}
+
+export interface HeldMasterKeys {
+  fingerprints: string[];
+  /** Those that its unfinished webhooks may still need. */
+  inUse: string[];
+  /** The version of the feed that it served when it looked. */
+  servedVersion: number;
 }
 
 const heartbeatMs = 10_000;
@@ -42,12 +54,16 @@ export function createChangeFeed(store: Store): ChangeFeed {
   /** What each data plane serves of this epoch, by its id. */
   const served = new Map<string, number>();
   const waiters = new Set<Waiter>();
+  const masterKeys = new Map<string, HeldMasterKeys>();
   let ingressUrl: string | null = null;
   let isClosed = false;
 
   const poke = (): void => {
     for (const subscriber of subscribers) subscriber.wake();
   };
+
+  const isLive = (dataPlaneId: string): boolean =>
+    [...subscribers].some((subscriber) => subscriber.dataPlaneId === dataPlaneId);
 
   const pending = (version: number): string[] => {
     const behind = [...subscribers].filter(
@@ -74,6 +90,15 @@ export function createChangeFeed(store: Store): ChangeFeed {
 
     ingressUrl: () => ingressUrl,
 
+    noteMasterKeys(dataPlaneId, held) {
+      if (isLive(dataPlaneId)) masterKeys.set(dataPlaneId, held);
+    },
+
+    masterKeyHolders() {
+      const live = new Map([...subscribers].map(({ dataPlaneId, name }) => [dataPlaneId, name]));
+      return [...live].map(([id, name]) => ({ id, name, held: masterKeys.get(id) ?? null }));
+    },
+
     follow(dataPlaneId, name, url) {
       ingressUrl = url ?? ingressUrl;
       let isDue = true;
@@ -92,7 +117,10 @@ export function createChangeFeed(store: Store): ChangeFeed {
         isOver = true;
         subscribers.delete(subscriber);
         // Served versions are forgotten with the last connection: a data plane that comes back says so anew.
-        if (![...subscribers].some((other) => other.dataPlaneId === dataPlaneId)) served.delete(dataPlaneId);
+        if (!isLive(dataPlaneId)) {
+          served.delete(dataPlaneId);
+          masterKeys.delete(dataPlaneId);
+        }
         settleWaiters();
         wake();
       };
@@ -125,7 +153,7 @@ export function createChangeFeed(store: Store): ChangeFeed {
 
     async acknowledge(dataPlaneId, name, epoch, version) {
       if (epoch !== store.epoch) return;
-      if ([...subscribers].some((subscriber) => subscriber.dataPlaneId === dataPlaneId)) {
+      if (isLive(dataPlaneId)) {
         served.set(dataPlaneId, Math.max(version, served.get(dataPlaneId) ?? 0));
         settleWaiters();
       }

@@ -4,9 +4,11 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type DestinationStream, type Logger, pino } from "pino";
+import { listeningUrl } from "../shared/addresses.ts";
 import { type Config, readConfig } from "../shared/config.ts";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
 import { loadMasterKey } from "../shared/secrets.ts";
+import { createAuditLog } from "./audit.ts";
 import { createAuthenticator, dataPlaneTokenFile, firstAdminToken } from "./auth.ts";
 import { createChangeFeed } from "./changeFeed.ts";
 import type { Services } from "./context.ts";
@@ -41,11 +43,12 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
     const ingressUrl = () =>
       config.publicIngressUrl ??
       (config.ingressPort === 0 ? feed.ingressUrl() : null) ??
-      httpUrl(config.host, config.ingressPort);
+      listeningUrl(config.host, config.ingressPort, config.ingressTls !== null);
     const services: Services = {
       store,
       config,
       feed,
+      audit: createAuditLog(store, log),
       log,
       urls: {
         control: (path) => `${config.publicControlUrl ?? url}${path}`,
@@ -54,8 +57,9 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
     };
     await rm(join(config.dataDir, "control", "incoming"), { recursive: true, force: true });
     await dataPlaneTokenFile(store, config);
-    const server = await startServer(services, createAuthenticator(store, config));
-    url = httpUrl(config.host, server.port);
+    const authenticator = createAuthenticator(services);
+    const server = await startServer(services, authenticator);
+    url = listeningUrl(config.host, server.port, config.controlTls !== null);
     // Once the port is taken: a token that is made and not printed would be lost.
     const adminToken = await firstAdminToken(store, config);
     const stopRetention = startRetention(store, config);
@@ -68,6 +72,7 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
         feed.close();
         await server.stop(config.drainTimeoutMs);
         await stopRetention();
+        await authenticator.stop();
         await store.close();
       },
     };
@@ -113,9 +118,6 @@ function readableOrRefused<Result>(work: () => Result): Result {
     throw new ConfigurationError(`The data folder can't be used: ${messageOf(error)}.`, { cause: error });
   }
 }
-
-const httpUrl = (host: string, port: number): string =>
-  `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 
 async function run(): Promise<void> {
   const controlPlane = await startControlPlane(readConfig());

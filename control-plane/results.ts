@@ -20,7 +20,7 @@ const signedLengthMax = 512;
 /** The address of one stored object, good for ten minutes. */
 export function signedAddress(store: Store, urls: Urls, object: StoredObject): string {
   const { room, subject } = nameOf(object);
-  const signed = signPath(store.masterKey, `stored ${room}`, subject, addressLifetimeMs);
+  const signed = signPath(store.pepper, `stored ${room}`, subject, addressLifetimeMs);
   return urls.control(`/${room}/${signed}`);
 }
 
@@ -103,7 +103,7 @@ function openPath(store: Store, path: string): StoredObject | null {
   const match = /^\/(results|payloads)\/([\w.-]+)$/.exec(path);
   const [, room, signed] = match ?? [];
   if (room === undefined || signed === undefined || signed.length > signedLengthMax) return null;
-  const subject = readSignedPath(store.masterKey, `stored ${room}`, signed);
+  const subject = readSignedPath(store.pepper, `stored ${room}`, signed);
   if (subject === null) return null;
   const [first = "", second = "", third = ""] = subject.split("/");
   if (room === "results") {

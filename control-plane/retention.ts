@@ -1,13 +1,19 @@
 /**
- * Housekeeping, a small step at a time: executions, rejections and finished commands are kept within their age
- * and bytes, and commands that nobody finished are handed out again or end.
+ * Housekeeping, a small step at a time: executions, rejections, finished commands and the audit log are kept
+ * within their age and bytes, and commands that nobody finished are handed out again or end.
  */
 import type { Config } from "../shared/config.ts";
 import { expireLeases, failOrphans } from "./store/commandQueue.ts";
-import { executionBytes, pruneCommands, pruneOlderThan, pruneOldest } from "./store/pruning.ts";
+import {
+  executionBytes,
+  pruneAuditLog,
+  pruneCommands,
+  pruneOlderThan,
+  pruneOldest,
+} from "./store/pruning.ts";
 import type { Store } from "./store/store.ts";
 
-type Limits = Pick<Config, "executionRetentionDays" | "executionBytesMax">;
+type Limits = Pick<Config, "executionRetentionDays" | "executionBytesMax" | "auditRetentionDays">;
 
 const dayMs = 24 * 3_600_000;
 const orphanAgeMs = 10 * 60_000;
@@ -45,8 +51,9 @@ export async function retentionStep(store: Store, config: Limits, nowMs = Date.n
   await expireLeases(store, nowMs);
   await failOrphans(store, nowMs - orphanAgeMs);
   await pruneCommands(store, nowMs - dayMs);
+  const audited = await pruneAuditLog(store, nowMs - config.auditRetentionDays * dayMs, stepRowsMax);
   const byAge = await pruneOlderThan(store, nowMs - config.executionRetentionDays * dayMs, stepRowsMax);
-  if (byAge > 0) return byAge;
-  if ((await executionBytes(store)) <= config.executionBytesMax) return 0;
-  return pruneOldest(store, stepRowsMax);
+  if (byAge > 0) return audited + byAge;
+  if ((await executionBytes(store)) <= config.executionBytesMax) return audited;
+  return audited + (await pruneOldest(store, stepRowsMax));
 }

@@ -1,9 +1,21 @@
 /** The control plane's HTTP: GraphQL, health, and the files that go in and out. */
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createTlsServer, type Server as TlsServer } from "node:https";
 import { GraphQLError } from "graphql";
 import { createYoga, maskError } from "graphql-yoga";
+import { clientAddress, trustedProxyList } from "../shared/addresses.ts";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
+import { readTlsFiles, watchTlsFiles } from "../shared/tls.ts";
+import { callerOf, createRateLimit, documentLimits, isPageRequest, requestProblem } from "./apiLimits.ts";
+import { handleAuditExport } from "./auditExport.ts";
 import type { Authenticator } from "./auth.ts";
 import type { Services, Viewer } from "./context.ts";
 import { handleResults } from "./results.ts";
@@ -17,8 +29,6 @@ export interface ControlServer {
   stop(timeoutMs: number): Promise<void>;
 }
 
-/** A batch of reports is the largest request: its step results and logs have limits of their own. */
-const apiBytesMax = 64 * 1024 * 1024;
 const headerBytesMax = 32 * 1024;
 const headersTimeoutMs = 15_000;
 const requestTimeoutMs = 10 * 60_000;
@@ -26,11 +36,13 @@ const requestTimeoutMs = 10 * 60_000;
 interface ServerContext {
   viewer: Viewer | null;
   requestId: string;
+  remoteAddress: string;
 }
 
 export async function startServer(services: Services, authenticator: Authenticator): Promise<ControlServer> {
   let isDraining = false;
-  const { log } = services;
+  const { log, config } = services;
+  const rateLimit = createRateLimit(config.apiRequestsPerSecond);
   const yoga = createYoga<ServerContext, Services>({
     schema,
     graphqlEndpoint: "/api",
@@ -46,6 +58,9 @@ export async function startServer(services: Services, authenticator: Authenticat
       error: () => {},
     },
     multipart: false,
+    // Answered here, for all of the API's answers alike.
+    cors: false,
+    plugins: [documentLimits(config)],
     context: () => services,
     maskedErrors: {
       maskError: (error, message, isDev) => {
@@ -57,11 +72,23 @@ export async function startServer(services: Services, authenticator: Authenticat
     },
   });
 
+  const trustedProxies = trustedProxyList(services.config.trustedProxies);
+  const addressOf = ({ socket, headers }: IncomingMessage): string =>
+    clientAddress(
+      socket.remoteAddress ?? "",
+      [headers["x-forwarded-for"]].flat().join(",") || undefined,
+      trustedProxies,
+    );
+
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     if (path === "/healthz") return sendJson(response, 200, { status: "ok" });
     if (path === "/readyz") return ready(response);
     if (path === "/api") return api(request, response);
+    if (path === "/audit.jsonl") {
+      const viewer = await authenticator.viewer(request.headers.authorization);
+      return handleAuditExport(services, viewer, request, response);
+    }
     if (path.startsWith("/uploads/")) return handleUpload(services, request, response);
     if (path.startsWith("/results/") || path.startsWith("/payloads/")) {
       return handleResults(services.store, request, response);
@@ -89,19 +116,38 @@ export async function startServer(services: Services, authenticator: Authenticat
 
   const api = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const requestId = randomUUID();
+    const remoteAddress = addressOf(request);
     response.setHeader("x-request-id", requestId);
-    const problem = sizeProblem(request);
-    if (problem !== null) return sendErrors(response, problem.status, problem.message, "BAD_REQUEST");
-    const viewer = await authenticator.viewer(request.headers.authorization);
-    if (viewer === "refused") {
+    // A token is never sent by a browser on its own, so a page of any origin may use one that it was given.
+    response.setHeader("access-control-allow-origin", "*");
+    if (request.method === "OPTIONS") return preflight(response);
+    const signedIn = await authenticator.viewer(request.headers.authorization);
+    const viewer = signedIn === "refused" ? null : signedIn;
+    const seconds =
+      viewer?.role === "DATA_PLANE" ? 0 : rateLimit.secondsToWait(callerOf(viewer, remoteAddress));
+    if (seconds > 0) {
+      response.setHeader("retry-after", String(seconds));
+      return sendErrors(response, 429, "Too many requests: wait before the next one.", "TOO_MANY_REQUESTS");
+    }
+    if (signedIn === "refused") {
+      await services.audit.failedSignIn({ remoteAddress, requestId });
       return sendErrors(response, 401, "This token is not valid.", "UNAUTHENTICATED");
     }
-    await yoga(request, response, { viewer, requestId });
+    const problem = requestProblem(request, viewer);
+    if (problem !== null) return sendErrors(response, problem.status, problem.message, "BAD_REQUEST");
+    if (viewer === null && !isPageRequest(request) && config.introspection !== "everyone") {
+      const message = "Sign in first: send a token in the Authorization header.";
+      return sendErrors(response, 401, message, "UNAUTHENTICATED");
+    }
+    await yoga(request, response, { viewer, requestId, remoteAddress });
   };
 
-  const server = createServer(
+  const { server, stopWatching } = makeServer(
+    services,
     { maxHeaderSize: headerBytesMax, headersTimeout: headersTimeoutMs, requestTimeout: requestTimeoutMs },
     (request, response) => {
+      response.setHeader("x-content-type-options", "nosniff");
+      if (config.controlTls !== null) response.setHeader("strict-transport-security", "max-age=31536000");
       answer(request, response).catch((error: unknown) => {
         if (!request.destroyed) log.error({ err: error, path: request.url }, "a request failed");
         if (response.headersSent) response.destroy();
@@ -114,6 +160,7 @@ export async function startServer(services: Services, authenticator: Authenticat
     port,
     async stop(timeoutMs) {
       isDraining = true;
+      stopWatching();
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
       const timer = setTimeout(() => server.closeAllConnections(), timeoutMs);
@@ -128,7 +175,23 @@ export async function startServer(services: Services, authenticator: Authenticat
 const isPublicError = (error: unknown): boolean =>
   error instanceof Error && (error.name === "GraphQLError" || "extensions" in error);
 
-function listen(server: Server, port: number, host: string): Promise<number> {
+/** With TLS, new connections get the certificate that is in the files at the time. */
+function makeServer(
+  { config, log }: Services,
+  options: ServerOptions,
+  listener: RequestListener,
+): { server: Server | TlsServer; stopWatching: () => void } {
+  if (config.controlTls === null) return { server: createServer(options, listener), stopWatching: () => {} };
+  const pair = readTlsFiles(config.controlTls);
+  const server = createTlsServer({ ...options, ...pair }, listener);
+  const stopWatching = watchTlsFiles(config.controlTls, pair, {
+    renew: (next) => server.setSecureContext(next),
+    warn: (message, reason) => log.warn({ reason }, message),
+  });
+  return { server, stopWatching };
+}
+
+function listen(server: Server | TlsServer, port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => {
       const reason =
@@ -144,15 +207,14 @@ function listen(server: Server, port: number, host: string): Promise<number> {
   });
 }
 
-/** A body is read whole before it is understood, so its size must be known and bounded first. */
-function sizeProblem(request: IncomingMessage): { status: number; message: string } | null {
-  if (request.method !== "POST") return null;
-  const length = request.headers["content-length"];
-  if (length === undefined) return { status: 411, message: "Send a Content-Length." };
-  if (Number(length) > apiBytesMax) {
-    return { status: 413, message: `A request may have ${apiBytesMax} bytes at most.` };
-  }
-  return null;
+function preflight(response: ServerResponse): void {
+  response
+    .writeHead(204, {
+      "access-control-allow-methods": "POST",
+      "access-control-allow-headers": "authorization, content-type",
+      "access-control-max-age": "86400",
+    })
+    .end();
 }
 
 function sendErrors(response: ServerResponse, status: number, message: string, code: string): void {

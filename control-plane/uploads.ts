@@ -33,7 +33,7 @@ const pngSignature = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a
 /** The address to which one file may be put, for an hour. */
 export function uploadUrl({ store, urls }: Pick<Services, "store" | "urls">, upload: Upload): string {
   return urls.control(
-    `/uploads/${signPath(store.masterKey, purpose, JSON.stringify(upload), uploadLifetimeMs)}`,
+    `/uploads/${signPath(store.pepper, purpose, JSON.stringify(upload), uploadLifetimeMs)}`,
   );
 }
 
@@ -47,11 +47,7 @@ export async function handleUpload(
   response: ServerResponse,
 ): Promise<void> {
   if (request.method !== "PUT") return refuse(response, 405, "Put the file here with PUT.");
-  const subject = readSignedPath(
-    services.store.masterKey,
-    purpose,
-    pathOf(request).slice("/uploads/".length),
-  );
+  const subject = readSignedPath(services.store.pepper, purpose, pathOf(request).slice("/uploads/".length));
   if (subject === null) return refuse(response, 403, "This upload address is not valid any more.");
   const upload = JSON.parse(subject) as Upload;
   const bytesMax = upload.kind === "package" ? services.config.bundleBytesMax : iconBytesMax;

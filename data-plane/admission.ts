@@ -6,9 +6,10 @@ import { type Flow, routableFlows } from "../shared/definition.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import type { RequestSource } from "../shared/references.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
-import { everyFlowNeedsKey, isAuthorized, keyRule } from "./authenticate.ts";
+import { everyFlowNeedsKey, keyRule, type SentKeys } from "./authenticate.ts";
 import type { Execution } from "./executions.ts";
 import type { Entry, EntryRoute } from "./journal.ts";
+import type { KeyChecks, KeyRefusal } from "./keyChecks.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import { mediaTypeOf } from "./parse.ts";
 import type { CompiledInstance, Replica } from "./replica.ts";
@@ -28,6 +29,9 @@ export interface AdmissionRequest {
   isEndpointTest: boolean;
   /** A test of one flow asks for no key and no routing. */
   skipsKeys: boolean;
+  keyChecks: KeyChecks;
+  /** The keys that were sent, where they came with a request just now; a command's request has HMACs only. */
+  keys?: SentKeys;
 }
 
 export type Admission = { ok: true; execution: Execution } | AdmissionRefusal;
@@ -40,22 +44,25 @@ export interface AdmissionRefusal {
   instance: CompiledInstance | null;
   /** The whole request is kept, so that it can be replayed. */
   isReplayable: boolean;
+  /** Seconds, where the sender is told when to try again. */
+  retryAfter?: number | null;
 }
 
 /** Refuses by key alone, before the body is looked at; null where the request may go on. */
-export function refuseByKey(
-  endpoint: Endpoint,
-  keyHmacs: readonly string[],
-  nowMs: number,
-): AdmissionRefusal | null {
+export function refuseByKey({
+  endpoint,
+  request,
+  keys,
+  keyChecks,
+}: Pick<AdmissionRequest, "endpoint" | "request" | "keys" | "keyChecks">): AdmissionRefusal | null {
   const { source, instance, keyInstance, integration } = endpoint;
   const instanceEntity = keyInstance?.entity ?? null;
   const first = endpoint.flow ?? endpoint.preprocessFlow;
   if (first !== null) {
     const rule = keyRule(source.definition, first, instanceEntity, integration.entity);
-    return isAuthorized(rule, keyHmacs, nowMs) ? null : keyRefusal(first, keyHmacs, instance);
+    return keyRefusal(keyChecks.refuse(rule, first.name, senderOf(request, keys), Date.now()), instance);
   }
-  if (keyHmacs.length > 0) return null;
+  if (request.keyHmacs.length > 0) return null;
   return everyFlowNeedsKey(
     routableFlows(source.definition),
     source.definition,
@@ -72,9 +79,8 @@ export async function admit(
   given: AdmissionRequest,
 ): Promise<Admission> {
   const { endpoint, request, body } = given;
-  const nowMs = Date.now();
   if (!given.skipsKeys) {
-    const refused = refuseByKey(endpoint, request.keyHmacs, nowMs);
+    const refused = refuseByKey(given);
     if (refused !== null) return refused;
   }
   const first = endpoint.flow ?? endpoint.preprocessFlow;
@@ -87,7 +93,11 @@ export async function admit(
   if (endpoint.preprocessFlow !== null && endpoint.flow === null) {
     const { instance } = endpoint;
     if (instance !== null && !instance.entity.isEnabled) return pausedRefusal(instance);
-    return { ok: true, execution: { entry: entryOf(given, null), endpoint, target: null } };
+    const entry = entryOf(given, null);
+    return {
+      ok: true,
+      execution: { entry, endpoint, target: null, ...(given.keys && { keys: given.keys }) },
+    };
   }
   const source = sourceOf(request, { data: parsed.data, contentType: parsed.contentType });
   const testInstance = given.isEndpointTest
@@ -103,21 +113,19 @@ export async function admit(
       isReplayable: true,
     };
   const { target } = route;
-  const refused = refuseTarget(target, given, contentType, nowMs);
+  const refused = refuseTarget(target, given, contentType);
   return refused ?? { ok: true, execution: { entry: entryOf(given, target), endpoint, target } };
 }
 
-function refuseTarget(
-  target: Target,
-  given: AdmissionRequest,
-  contentType: string,
-  nowMs: number,
-): AdmissionRefusal | null {
+function refuseTarget(target: Target, given: AdmissionRequest, contentType: string): AdmissionRefusal | null {
   const { definition, flow, instance, integration } = target;
   if (given.endpoint.flow === null) {
-    const rule = keyRule(definition.definition, flow, instance.entity, integration.entity);
-    const { keyHmacs } = given.request;
-    if (!given.skipsKeys && !isAuthorized(rule, keyHmacs, nowMs)) return keyRefusal(flow, keyHmacs, instance);
+    if (!given.skipsKeys) {
+      const rule = keyRule(definition.definition, flow, instance.entity, integration.entity);
+      const sender = senderOf(given.request, given.keys);
+      const refused = keyRefusal(given.keyChecks.refuse(rule, flow.name, sender, Date.now()), instance);
+      if (refused !== null) return refused;
+    }
     if (!acceptsContentType(flow, contentType, given.body))
       return contentTypeRefusal(flow, contentType, instance);
   }
@@ -132,18 +140,14 @@ const refusal = (code: ErrorCode, reason: string, instance: CompiledInstance | n
   isReplayable: false,
 });
 
-const keyRefusal = (
-  flow: Flow,
-  keyHmacs: readonly string[],
-  instance: CompiledInstance | null,
-): AdmissionRefusal =>
-  refusal(
-    "KEY_REFUSED",
-    keyHmacs.length === 0
-      ? `No key was sent for the flow "${flow.name}".`
-      : `No key that was sent is valid for the flow "${flow.name}".`,
-    instance,
-  );
+const senderOf = ({ keyHmacs, token, remoteAddress }: AdmissionRequest["request"], keys?: SentKeys) => ({
+  keys: keys ?? { hmacs: keyHmacs, texts: [] },
+  token,
+  remoteAddress,
+});
+
+const keyRefusal = (refused: KeyRefusal | null, instance: CompiledInstance | null): AdmissionRefusal | null =>
+  refused && { ...refusal(refused.code, refused.reason, instance), retryAfter: refused.retryAfter };
 
 const contentTypeRefusal = (
   flow: Flow,

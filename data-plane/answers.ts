@@ -45,8 +45,13 @@ export function acceptAndAnswer(
       status = given.status;
       resolve(given);
     };
-    const refuseWith = (code: ErrorCode) =>
-      answer(refusal(code, incoming.requestId, code === "KEY_REFUSED" ? undefined : executionId));
+    const refuseWith = (code: ErrorCode, retryAfter: number | null = null) =>
+      answer(
+        refusal(code, incoming.requestId, {
+          ...(keyCodes.has(code) ? {} : { executionId }),
+          retryAfter,
+        }),
+      );
     const answerAfter = (ms: number, then: () => void) => {
       if (timer !== null) clearTimeout(timer);
       timer = setTimeout(then, Math.max(0, ms - elapsedMs()));
@@ -98,6 +103,9 @@ export function acceptAndAnswer(
   return { accepted: isAccepted, answer };
 }
 
+/** Who may not come in is not told what became of the request. */
+const keyCodes: ReadonlySet<ErrorCode> = new Set(["KEY_REFUSED", "TOO_MANY_WRONG_KEYS"]);
+
 function isSynchronous(incoming: Sender, flow: Flow): boolean {
   const header = headerOf(incoming.headers, "prismatic-synchronous")?.toLowerCase();
   return header === "true" || (header !== "false" && flow.isSynchronous);
@@ -130,7 +138,7 @@ function triggerAnswer(response: HttpResponse, executionId: string): Answer {
 }
 
 function synchronousAnswer(outcome: RunOutcome, executionId: string, requestId: string): Answer {
-  if (outcome.status === "FAILED") return refusal("FLOW_FAILED", requestId, executionId);
+  if (outcome.status === "FAILED") return refusal("FLOW_FAILED", requestId, { executionId });
   const result = outcome.result ?? { data: undefined };
   const { body, contentType } = bodyOf(result.data, result.contentType);
   return {

@@ -1,25 +1,83 @@
-/** API keys: which ones a request must show for a flow, and whether one that it sent is valid. */
-import { timingSafeEqual } from "node:crypto";
+/**
+ * API keys: which ones a request must show for a flow, and whether one that it sent is valid.
+ *
+ * A key that was sent is turned into its HMAC under the secret pepper, and looked up by that in a map of the
+ * flow's keys, however many they are. Comparing with each key in constant time would add nothing: how long the
+ * lookup takes can depend on the HMAC only, and without the pepper nobody can choose or foresee that.
+ */
+import { LRUCache } from "lru-cache";
 import { type Definition, type Flow, securityTypeOf } from "../shared/definition.ts";
 import type { InstanceEntity, IntegrationEntity, KeyEntity } from "../shared/feed.ts";
 import { keyHmac, type Pepper } from "../shared/secrets.ts";
 
-/** More keys than this in one header are not looked at. */
-const keysSentMax = 4;
-
-/** HMACs of the keys in an Api-Key header: the value itself goes no further than this. */
-export function hmacsOf(pepper: Pepper, header: string | undefined): string[] {
-  if (header === undefined) return [];
-  return header
-    .split(",", keysSentMax)
-    .map((key) => key.trim())
-    .filter((key) => key !== "")
-    .map((key) => keyHmac(pepper, key));
+/** What a request shows: HMACs are all that is journaled or kept of the keys. */
+export interface SentKeys {
+  readonly hmacs: readonly string[];
+  /** The keys themselves, in the same order: in memory, and only until they are checked. */
+  readonly texts: readonly string[];
 }
+
+/** Why keys don't meet a rule. Senders are told the same for all; the organization reads which. */
+export type KeyProblem =
+  | { kind: "missing" }
+  | { kind: "wrong" }
+  | { kind: "revoked"; key: KeyEntity }
+  | { kind: "expired"; key: KeyEntity };
+
+/** `valid`: the keys that were sent and count; empty where none was needed. */
+export type KeyVerdict = { ok: true; valid: readonly KeyEntity[] } | { ok: false; problem: KeyProblem };
 
 export interface KeyRule {
   isNeeded: boolean;
-  keys: readonly KeyEntity[];
+  lists: readonly (readonly KeyEntity[])[];
+}
+
+/** Turns keys into HMACs, and remembers those of keys that were valid lately: a map lookup instead of an HMAC. */
+export interface KeyReader {
+  /** `header`: the Api-Key header's value, several headers joined with commas. */
+  read(pepper: Pepper, header: string | undefined): SentKeys;
+  /** To be called with keys that were found valid, and with no others: wrong ones would fill the memory. */
+  remember(sent: SentKeys, valid: readonly KeyEntity[]): void;
+}
+
+/** More keys than this in one header are not looked at. */
+const keysSentMax = 4;
+/** At 300 characters of key and HMAC at most, 30 MB at most. */
+const rememberedMax = 50_000;
+const noKeys: SentKeys = { hmacs: [], texts: [] };
+
+/**
+ * Only the HMAC is remembered, never that a key is valid: whether it still is, is looked up at each use in the
+ * flow's keys as they are then, so nothing has to be forgotten when a key is revoked or expires.
+ */
+export function createKeyReader(): KeyReader {
+  const remembered = new LRUCache<string, string>({ max: rememberedMax });
+  let pepperOfRemembered: Pepper | null = null;
+  return {
+    read(pepper, header) {
+      if (header === undefined) return noKeys;
+      if (pepper !== pepperOfRemembered) {
+        if (pepperOfRemembered === null || !pepper.equals(pepperOfRemembered)) remembered.clear();
+        pepperOfRemembered = pepper;
+      }
+      const texts = keysIn(header);
+      return { texts, hmacs: texts.map((key) => remembered.get(key) ?? keyHmac(pepper, key)) };
+    },
+    remember({ hmacs, texts }, valid) {
+      for (const { hmac } of valid) {
+        const text = texts[hmacs.indexOf(hmac)];
+        if (text !== undefined && !remembered.has(text)) remembered.set(text, hmac);
+      }
+    },
+  };
+}
+
+function keysIn(header: string): string[] {
+  if (!header.includes(",")) return header.trim() === "" ? [] : [header.trim()];
+  return header
+    .split(",", keysSentMax)
+    .map((key) => key.trim())
+    .filter((key) => key !== "");
 }
 
 /** `instance` is null for the preprocess flow of a shared endpoint, which belongs to no customer. */
@@ -32,34 +90,35 @@ export function keyRule(
   const own = instance?.flows[flow.stableKey]?.keys ?? [];
   switch (securityTypeOf(definition, flow)) {
     case "unsecured":
-      return { isNeeded: false, keys: [] };
+      return { isNeeded: false, lists: [] };
     case "customer_optional":
-      return { isNeeded: own.some((key) => key.revokedAtMs === null), keys: own };
+      return { isNeeded: indexOf(own).hasUnrevoked, lists: [own] };
     case "customer_required":
-      return { isNeeded: true, keys: own };
+      return { isNeeded: true, lists: [own] };
     case "organization": {
       const organization = integration.organizationKeys[flow.stableKey] ?? [];
       // A draft's organization keys are keys of its system instance until it is published.
-      return { isNeeded: true, keys: instance?.isSystem ? [...organization, ...own] : organization };
+      return { isNeeded: true, lists: instance?.isSystem ? [organization, own] : [organization] };
     }
   }
 }
 
-/** True where the rule is met. Every key is compared, so the time does not tell which one matched. */
-export function isAuthorized(rule: KeyRule, sentHmacs: readonly string[], nowMs: number): boolean {
-  if (!rule.isNeeded) return true;
-  let isValid = false;
-  for (const sent of sentHmacs) {
-    const sentBytes = Buffer.from(sent, "base64url");
-    for (const key of rule.keys) {
-      const keyBytes = Buffer.from(key.hmac, "base64url");
-      const isSame = keyBytes.length === sentBytes.length && timingSafeEqual(keyBytes, sentBytes);
-      if (isSame && key.revokedAtMs === null && (key.expiresAtMs === null || key.expiresAtMs > nowMs)) {
-        isValid = true;
-      }
+/** Whether keys meet a rule at this moment; the data plane's own clock decides what has expired. */
+export function checkKeys(rule: KeyRule, sentHmacs: readonly string[], nowMs: number): KeyVerdict {
+  if (!rule.isNeeded) return { ok: true, valid: [] };
+  if (sentHmacs.length === 0) return { ok: false, problem: { kind: "missing" } };
+  const valid: KeyEntity[] = [];
+  let problem: KeyProblem = { kind: "wrong" };
+  for (const hmac of sentHmacs) {
+    for (const list of rule.lists) {
+      const key = indexOf(list).byHmac.get(hmac);
+      if (key === undefined) continue;
+      if (isRevoked(key)) problem = { kind: "revoked", key };
+      else if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs) problem = { kind: "expired", key };
+      else valid.push(key);
     }
   }
-  return isValid;
+  return valid.length > 0 ? { ok: true, valid } : { ok: false, problem };
 }
 
 /** True where no flow could be reached without a key, whatever the request says. */
@@ -73,4 +132,27 @@ export function everyFlowNeedsKey(
     if (!keyRule(definition, flow, instance, integration).isNeeded) return false;
   }
   return true;
+}
+
+/** In a replica of an earlier release the field is not there: what it held were keys that were not revoked. */
+const isRevoked = ({ revokedAtMs }: KeyEntity): boolean => (revokedAtMs ?? null) !== null;
+
+interface KeyIndex {
+  byHmac: ReadonlyMap<string, KeyEntity>;
+  hasUnrevoked: boolean;
+}
+
+/** Made once for each list, and gone with it: a list is part of a compiled instance or integration. */
+const indexes = new WeakMap<readonly KeyEntity[], KeyIndex>();
+
+function indexOf(keys: readonly KeyEntity[]): KeyIndex {
+  let index = indexes.get(keys);
+  if (index === undefined) {
+    index = {
+      byHmac: new Map(keys.map((key) => [key.hmac, key])),
+      hasUnrevoked: keys.some((key) => !isRevoked(key)),
+    };
+    indexes.set(keys, index);
+  }
+  return index;
 }

@@ -7,6 +7,7 @@ import type { InvokeType, StoredRequest } from "../shared/reports.ts";
 import { type AdmissionRequest, admit } from "./admission.ts";
 import { type AnswerOptions, acceptAndAnswer } from "./answers.ts";
 import type { Executions } from "./executions.ts";
+import { keyChecksOfCommands } from "./keyChecks.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import type { Replica } from "./replica.ts";
 import { draftEndpoint, type Endpoint, endpointAt } from "./resolve.ts";
@@ -176,6 +177,7 @@ async function start(options: CommandsOptions, endpoint: Endpoint, given: StartO
     request: received,
     body: bytes,
     invokedBy: null,
+    keyChecks: keyChecksOfCommands,
   });
   // Answered as a sender would be, to nobody: the record says with what.
   if (admission.ok) await acceptAndAnswer(options, received, admission.execution).accepted;

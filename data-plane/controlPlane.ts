@@ -6,6 +6,8 @@ import type { ReportEvent } from "../shared/reports.ts";
 import { BundleRefusedError } from "./bundles.ts";
 import { graphql } from "./generated/gql.ts";
 import type { FeedSubscription, TypedDocumentString } from "./generated/graphql.ts";
+import type { KeyUseReport } from "./keyUse.ts";
+import type { MasterKeysHeld } from "./masterKeys.ts";
 import type { ReportAnswer } from "./reporter.ts";
 
 export type FeedPoke = FeedSubscription["feed"];
@@ -18,6 +20,8 @@ export interface ControlPlane {
   leaseCommands(most: number): Promise<Command[]>;
   completeCommands(results: CommandResult[]): Promise<void>;
   report(events: ReportEvent[]): Promise<ReportAnswer>;
+  reportKeyUse(uses: KeyUseReport[]): Promise<void>;
+  confirmMasterKeys(held: MasterKeysHeld): Promise<void>;
   /** A component's package (zip) by its SHA-256. */
   fetchBundle(digest: string): Promise<Buffer>;
 }
@@ -84,6 +88,28 @@ const ReportEventsDocument = graphql(`
   mutation reportEvents($input: ReportEventsInput!) {
     reportEvents(input: $input) {
       confirmed
+      errors {
+        field
+        messages
+      }
+    }
+  }
+`);
+
+const ReportKeyUseDocument = graphql(`
+  mutation reportKeyUse($input: ReportKeyUseInput!) {
+    reportKeyUse(input: $input) {
+      errors {
+        field
+        messages
+      }
+    }
+  }
+`);
+
+const ConfirmMasterKeysDocument = graphql(`
+  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {
+    confirmMasterKeys(input: $input) {
       errors {
         field
         messages
@@ -187,6 +213,16 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
         confirmed: [...(reportEvents.confirmed ?? [])],
         problems: reportEvents.errors.flatMap(({ messages }) => messages),
       };
+    },
+    async reportKeyUse(uses) {
+      const { reportKeyUse } = await request(ReportKeyUseDocument, { input: { dataPlaneId, uses } });
+      refuseErrors(reportKeyUse.errors);
+    },
+    async confirmMasterKeys(held) {
+      const { confirmMasterKeys } = await request(ConfirmMasterKeysDocument, {
+        input: { dataPlaneId, ...held },
+      });
+      refuseErrors(confirmMasterKeys.errors);
     },
     async fetchBundle(digest) {
       const response = await fetch(`${url}/bundles/${digest}`, {

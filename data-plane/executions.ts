@@ -16,9 +16,10 @@ import type {
   SectionReport,
   StepReport,
 } from "../shared/reports.ts";
-import { isAuthorized, keyRule } from "./authenticate.ts";
+import { keyRule, type SentKeys } from "./authenticate.ts";
 import { createFifo } from "./fifo.ts";
 import type { Entry, Journal, RecoveredEntry } from "./journal.ts";
+import { type KeyChecks, keyChecksOfCommands } from "./keyChecks.ts";
 import {
   type CompiledDefinition,
   type CompiledInstance,
@@ -38,6 +39,8 @@ export interface Execution {
   endpoint: Endpoint;
   /** Known for an entry whose route is a flow; found by the preprocess flow else. */
   target: Target | null;
+  /** The keys that were sent, for the check of the target's: in memory only, so not after a restart. */
+  keys?: SentKeys;
 }
 
 /** What an answer may wait for. Each is called at most once. */
@@ -45,7 +48,7 @@ export interface ExecutionHooks {
   /** The preprocess part ended and a flow was found. */
   onRouted?(target: Target): void;
   /** The preprocess part failed, or what it named is not there, or its key is wrong, or it is paused. */
-  onNotRouted?(code: ErrorCode): void;
+  onNotRouted?(code: ErrorCode, retryAfter: number | null): void;
   /** The target's trigger ended; with the response that it gave. */
   onTriggerDone?(response: HttpResponse | null): void;
   onTriggerFailed?(): void;
@@ -78,6 +81,7 @@ export interface ExecutionsOptions {
   runner: Runner;
   reporter: Reporter;
   logger: Logger;
+  keyChecks: KeyChecks;
   /** What webhook URLs start with. */
   ingressUrl: () => string;
 }
@@ -300,7 +304,7 @@ async function runEntry(
   if (target === null) {
     const routed = await preprocess(options, execution, record);
     if (!routed.ok) {
-      hooks.onNotRouted?.(routed.code);
+      hooks.onNotRouted?.(routed.code, routed.retryAfter);
       return record.end(failed(routed.code, routed.reason), hooks);
     }
     target = routed.target;
@@ -311,7 +315,9 @@ async function runEntry(
   await record.end(outcome, hooks);
 }
 
-type Preprocessed = { ok: true; target: Target } | { ok: false; code: ErrorCode; reason: string };
+type Preprocessed =
+  | { ok: true; target: Target }
+  | { ok: false; code: ErrorCode; reason: string; retryAfter: number | null };
 
 async function preprocess(
   options: ExecutionsOptions,
@@ -326,23 +332,29 @@ async function preprocess(
   const route = routeWith(options.replica, endpoint, entry, outcome.result?.data);
   if (!route.ok) return refused(record, route.code, route.reason);
   const { definition, flow, instance, integration } = route.target;
-  if (
-    !isAuthorized(
-      keyRule(definition.definition, flow, instance.entity, integration.entity),
-      entry.request.keyHmacs,
-      Date.now(),
-    )
-  ) {
-    return refused(record, "KEY_REFUSED", `No key that was sent is valid for the flow "${flow.name}".`);
-  }
+  const isSent = entry.invokeType !== "REPLAY" && entry.invokeType !== "TEST_ENDPOINT" && entry.attempt === 1;
+  const keyRefusal = (isSent ? options.keyChecks : keyChecksOfCommands).refuse(
+    keyRule(definition.definition, flow, instance.entity, integration.entity),
+    flow.name,
+    { ...entry.request, keys: execution.keys ?? { hmacs: entry.request.keyHmacs, texts: [] } },
+    Date.now(),
+  );
+  // The keys themselves have done their part.
+  delete execution.keys;
+  if (keyRefusal !== null) return refused(record, keyRefusal.code, keyRefusal.reason, keyRefusal.retryAfter);
   if (!instance.entity.isEnabled)
     return refused(record, "INSTANCE_PAUSED", `The instance "${instance.entity.name}" is paused.`);
   return { ok: true, target: route.target };
 }
 
-function refused(record: ExecutionRecord, code: ErrorCode, reason: string): Preprocessed {
+function refused(
+  record: ExecutionRecord,
+  code: ErrorCode,
+  reason: string,
+  retryAfter: number | null = null,
+): Preprocessed {
   record.log("PREPROCESS", "ERROR", reason);
-  return { ok: false, code, reason };
+  return { ok: false, code, reason, retryAfter };
 }
 
 function routeWith(replica: Replica, endpoint: Endpoint, entry: Entry, result: unknown): Route {

@@ -15,18 +15,25 @@ export interface FeedClientOptions {
   logger: Logger;
   /** After each change was applied. */
   onApplied(): void;
+  /** The replica is what the control plane has at this moment. */
+  onCurrent(): void;
+  /** Seconds within which that must be known again; 0 where it may take as long as it takes. */
+  maxStalenessSeconds: number;
   onCommands(): void;
   /** What was applied can't be served: another master key. */
   onFatal(error: ConfigurationError): void;
 }
 
 const retryAfterMs = 500;
+const askAtLeastEveryMs = 10_000;
 
 export function startFeedClient({
   controlPlane,
   replica,
   logger,
   onApplied,
+  onCurrent,
+  maxStalenessSeconds,
   onCommands,
   onFatal,
 }: FeedClientOptions): FeedClient {
@@ -35,25 +42,29 @@ export function startFeedClient({
   let isStopped = false;
   let isLost = false;
 
-  const isUpToDate = (poke: FeedPoke): boolean => {
+  const isUpToDate = (state: Pick<FeedPoke, "epoch" | "version">): boolean => {
     const { epoch, version } = replica.position();
-    return poke.epoch === epoch && version >= poke.version;
+    return state.epoch === epoch && version >= state.version;
+  };
+
+  const pullOnce = async () => {
+    const update = await pullAll(controlPlane, replica);
+    if (isUpToDate(update)) return onCurrent();
+    replica.apply(update);
+    onApplied();
+    onCurrent();
+    await controlPlane.acknowledge(update.epoch, update.version);
+    logger.debug(
+      { version: update.version, changes: update.changes.length, isSnapshot: update.isSnapshot },
+      "feed applied",
+    );
   };
 
   const pull = async () => {
     if (isPulling) return;
     isPulling = true;
     try {
-      while (wanted !== null && !isStopped && !isUpToDate(wanted)) {
-        const update = await pullAll(controlPlane, replica);
-        replica.apply(update);
-        onApplied();
-        await controlPlane.acknowledge(update.epoch, update.version);
-        logger.debug(
-          { version: update.version, changes: update.changes.length, isSnapshot: update.isSnapshot },
-          "feed applied",
-        );
-      }
+      while (wanted !== null && !isStopped && !isUpToDate(wanted)) await pullOnce();
     } catch (error) {
       if (error instanceof ConfigurationError) return onFatal(error);
       logger.warn({ reason: messageOf(error) }, "the feed could not be read");
@@ -62,6 +73,25 @@ export function startFeedClient({
       isPulling = false;
     }
   };
+
+  /** Asks unasked: pokes may come more seldom than the limit wants, or not at all over a dead connection. */
+  const ask = async () => {
+    if (isPulling) return;
+    isPulling = true;
+    try {
+      await pullOnce();
+    } catch (error) {
+      if (error instanceof ConfigurationError) return onFatal(error);
+      logger.debug({ reason: messageOf(error) }, "the control plane did not say whether there is news");
+    } finally {
+      isPulling = false;
+      void pull();
+    }
+  };
+  const asking =
+    maxStalenessSeconds > 0
+      ? setInterval(() => void ask(), Math.min(askAtLeastEveryMs, (maxStalenessSeconds * 1000) / 3))
+      : undefined;
 
   const acknowledgeCurrent = (poke: FeedPoke) => {
     const { epoch, version } = replica.position();
@@ -76,6 +106,7 @@ export function startFeedClient({
       }
       isLost = false;
       wanted = poke;
+      if (isUpToDate(poke)) onCurrent();
       if (poke.commandsWaiting) onCommands();
       void pull();
     },
@@ -88,6 +119,7 @@ export function startFeedClient({
   return {
     stop() {
       isStopped = true;
+      clearInterval(asking);
       subscription.stop();
     },
   };

@@ -3,9 +3,9 @@
  * decided by its handlers.
  */
 
-import type { HttpRequest, HttpResponse, us_listen_socket } from "uWebSockets.js";
+import type { HttpRequest, HttpResponse, TemplatedApp, us_listen_socket } from "uWebSockets.js";
 import { STATUS_CODES } from "node:http";
-import { setTransportLimits } from "../shared/config.ts";
+import { setTransportLimits, type TlsFiles } from "../shared/config.ts";
 import { ConfigurationError, type ErrorCode, errorBody, errorCatalogue } from "../shared/errors.ts";
 import { newId } from "../shared/ids.ts";
 
@@ -36,9 +36,12 @@ export interface Answer {
 /** What is known of a request that was refused before it was read whole. */
 export type RefusedRequest = Pick<IncomingRequest, "method" | "token" | "remoteAddress" | "requestId">;
 
+/** Who sent it, from the connection's other end and what stands in X-Forwarded-For. */
+type SenderAddress = (peer: string, forwardedFor: string | undefined) => string;
+
 export interface IngressHandlers {
   /** Asked before the body is read: a code refuses at once. */
-  refuseEarly(method: string, token: string): ErrorCode | null;
+  refuseEarly(request: RefusedRequest): ErrorCode | null;
   /** Must not reject. */
   handle(request: IncomingRequest): Promise<Answer>;
   onRefused(request: RefusedRequest, code: ErrorCode): void;
@@ -51,6 +54,9 @@ export interface IngressOptions {
   port: number;
   bodyBytesMax: number;
   requestTimeoutMs: number;
+  senderAddress: SenderAddress;
+  /** With TLS: a certificate and key that belong together. */
+  tls: TlsFiles | null;
   handlers: IngressHandlers;
 }
 
@@ -58,6 +64,8 @@ export interface Ingress {
   port: number;
   /** Requests that were begun and not answered yet. */
   openRequests(): number;
+  /** New connections get the certificate that is in the files now; throws where that can't be used. */
+  renewCertificate(): void;
   /** Stops accepting connections; open ones may finish. */
   stopListening(): void;
   /** Closes what is still open. */
@@ -69,7 +77,11 @@ const bodyBytesInFlightMax = 512 * 1024 * 1024;
 /** What is read past the limit, and thrown away, so that an honest sender gets to read its refusal. */
 const discardedBytesMax = 32 * 1024 * 1024;
 const headersBytesMax = 32 * 1024;
-const retryAfterSeconds = "5";
+const retryAfterSeconds = 5;
+/** An app that was replaced has answered by then, whatever its requests waited for. */
+const replacedAppMs = 15 * 60_000;
+const securityHeaders = [["x-content-type-options", "nosniff"]] as const;
+const tlsSecurityHeaders = [...securityHeaders, ["strict-transport-security", "max-age=31536000"]] as const;
 const listenExclusivePort = 1;
 type ListenExclusively = (
   host: string,
@@ -77,6 +89,16 @@ type ListenExclusively = (
   options: number,
   done: (socket: us_listen_socket | false) => void,
 ) => void;
+/**
+ * What an app can do beyond its typings: hand the connections that it accepts to another app. So a renewed
+ * certificate takes over without a moment in which nobody listens, and open connections stay where they are.
+ * (Two apps that listen on one port, and the old one closed, loses what waits in its queue.)
+ */
+interface App extends TemplatedApp {
+  getDescriptor(): unknown;
+  addChildAppDescriptor(descriptor: unknown): void;
+  removeChildAppDescriptor(descriptor: unknown): void;
+}
 const methods = new Set(["GET", "POST", "PUT", "PATCH", "DELETE"]);
 const requestIdPattern = /^[\x21-\x7e]{1,128}$/;
 
@@ -87,18 +109,22 @@ export async function startIngress(options: IngressOptions): Promise<Ingress> {
   const { handlers } = options;
   const open = new Set<OpenRequest>();
   const inFlight = { bytes: 0 };
-  const app = uws.App();
-  app.get("/healthz", (response) => sendPlain(response, handlers.isHealthy() ? 200 : 503));
-  app.get("/readyz", (response) => sendPlain(response, handlers.isReady() ? 200 : 503));
-  app.any("/trigger/*", (response, request) => receive(response, request, options, open, inFlight));
-  app.any("/*", (response, request) => {
-    const requestId = newId();
-    handlers.onRefused(
-      { method: request.getCaseSensitiveMethod(), token: "", remoteAddress: addressOf(response), requestId },
-      "ENDPOINT_NOT_FOUND",
-    );
-    send(response, refusal("ENDPOINT_NOT_FOUND", requestId));
-  });
+  const { tls } = options;
+  const makeApp = () => {
+    const app = tls === null ? uws.App() : uws.SSLApp(tlsOptions(tls));
+    app.get("/healthz", (response) => sendPlain(response, options, handlers.isHealthy() ? 200 : 503));
+    app.get("/readyz", (response) => sendPlain(response, options, handlers.isReady() ? 200 : 503));
+    app.any("/trigger/*", (response, request) => receive(response, request, options, open, inFlight));
+    app.any("/*", (response, request) => {
+      const requestId = newId();
+      const method = request.getCaseSensitiveMethod();
+      const remoteAddress = options.senderAddress(peerOf(response), headerValue(request, "x-forwarded-for"));
+      handlers.onRefused({ method, token: "", remoteAddress, requestId }, "ENDPOINT_NOT_FOUND");
+      send(response, options, refusal("ENDPOINT_NOT_FOUND", requestId));
+    });
+    return app as App;
+  };
+  const app = makeApp();
   const socket = await new Promise<us_listen_socket | false>((resolve) => {
     // Without the option a second process could take the same port unseen. The typings lack this overload.
     (app.listen as unknown as ListenExclusively).call(
@@ -121,26 +147,49 @@ export async function startIngress(options: IngressOptions): Promise<Ingress> {
     if (listening) uws.us_listen_socket_close(socket);
     listening = false;
   };
+  /** The app that new connections are handed to; null: the one that accepts them. */
+  let renewed: App | null = null;
+  const replaced = new Set<App>();
   return {
     port: uws.us_socket_local_port(socket),
     openRequests: () => open.size,
+    renewCertificate() {
+      const next = makeApp();
+      app.addChildAppDescriptor(next.getDescriptor());
+      const last = renewed;
+      renewed = next;
+      if (last === null) return;
+      app.removeChildAppDescriptor(last.getDescriptor());
+      replaced.add(last);
+      const timer = setTimeout(() => {
+        replaced.delete(last);
+        last.close();
+      }, replacedAppMs);
+      timer.unref();
+    },
     stopListening,
     close() {
       stopListening();
       clearInterval(sweeper);
-      app.close();
+      for (const each of [app, ...(renewed === null ? [] : [renewed]), ...replaced]) each.close();
+      replaced.clear();
     },
   };
 }
 
-/** The answer for a refusal: its status and the error body. */
-export function refusal(code: ErrorCode, requestId: string, executionId?: string): Answer {
+/** The answer for a refusal: its status and the error body. `retryAfter`: seconds. */
+export function refusal(
+  code: ErrorCode,
+  requestId: string,
+  { executionId, retryAfter = null }: { executionId?: string; retryAfter?: number | null } = {},
+): Answer {
   const { status } = errorCatalogue[code];
   const headers: [string, string][] = [
     ["content-type", "application/json"],
     ["x-request-id", requestId],
   ];
-  if (status === 503 || status === 429) headers.push(["retry-after", retryAfterSeconds]);
+  if (status === 503 || status === 429)
+    headers.push(["retry-after", String(retryAfter ?? retryAfterSeconds)]);
   if (status === 405) headers.push(["allow", [...methods].join(", ")]);
   if (executionId !== undefined) headers.push(["prismatic-executionid", executionId]);
   return { status, headers, body: errorBody(code, requestId, executionId) };
@@ -167,7 +216,7 @@ function receive(
   inFlight: { bytes: number },
 ): void {
   const { handlers, bodyBytesMax } = options;
-  const incoming = readHead(response, request);
+  const incoming = readHead(response, request, options);
   let heldBytes = 0;
   const release = () => {
     inFlight.bytes -= heldBytes;
@@ -194,18 +243,18 @@ function receive(
   if (!methods.has(incoming.method)) own.refusal = "METHOD_NOT_ALLOWED";
   else if (declared > bodyBytesMax) own.refusal = "BODY_TOO_LARGE";
   else if (inFlight.bytes > bodyBytesInFlightMax) own.refusal = "JOURNAL_FULL";
-  else own.refusal = handlers.refuseEarly(incoming.method, incoming.token);
+  else own.refusal = handlers.refuseEarly(incoming);
 
   const refuse = (code: ErrorCode) => {
     finish();
     handlers.onRefused(incoming, code);
-    send(response, refusal(code, incoming.requestId), { isHead: incoming.method === "HEAD" });
+    send(response, options, refusal(code, incoming.requestId), { isHead: incoming.method === "HEAD" });
   };
   const linger = (code: ErrorCode) => {
     release();
     own.state = "lingering";
     handlers.onRefused(incoming, code);
-    sendHead(response, refusal(code, incoming.requestId));
+    sendHead(response, options, refusal(code, incoming.requestId));
   };
   const isHopeless = declared > bodyBytesMax + discardedBytesMax;
   if (own.refusal !== null && isHopeless) linger(own.refusal);
@@ -239,12 +288,16 @@ function receive(
     void handlers.handle(incoming).then((answer) => {
       if (own.state === "done") return;
       finish();
-      send(response, answer);
+      send(response, options, answer);
     });
   });
 }
 
-function readHead(response: HttpResponse, request: HttpRequest): IncomingRequest {
+function readHead(
+  response: HttpResponse,
+  request: HttpRequest,
+  { senderAddress }: IngressOptions,
+): IncomingRequest {
   const path = request.getUrl().slice("/trigger/".length);
   const slash = path.indexOf("/");
   const headers: [string, string][] = [];
@@ -259,7 +312,7 @@ function readHead(response: HttpResponse, request: HttpRequest): IncomingRequest
     // Undefined where the URL has no "?", whatever its type says.
     query: request.getQuery() ?? "",
     headers,
-    remoteAddress: addressOf(response),
+    remoteAddress: senderAddress(peerOf(response), headerValue(request, "x-forwarded-for")),
     body: Buffer.alloc(0),
     requestId: requestIdPattern.test(given) ? given : newId(),
     receivedAtMs: Date.now(),
@@ -284,12 +337,13 @@ function refuseSlow(open: Set<OpenRequest>, options: IngressOptions): void {
     const code = own.refusal ?? "REQUEST_TIMEOUT";
     own.finish();
     options.handlers.onRefused(own.incoming, code);
-    send(own.response, refusal(code, own.incoming.requestId), { closeConnection: true });
+    send(own.response, options, refusal(code, own.incoming.requestId), { closeConnection: true });
   }
 }
 
 const headerNamePattern = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-const headersOfTransport = new Set([
+const headersOfServer = new Set([
+  ...tlsSecurityHeaders.map(([name]) => name),
   "content-length",
   "transfer-encoding",
   "connection",
@@ -298,39 +352,64 @@ const headersOfTransport = new Set([
 ]);
 
 /** Status, headers and body, with the end still to come. */
-function sendHead(response: HttpResponse, answer: Answer): void {
+function sendHead(response: HttpResponse, options: IngressOptions, answer: Answer): void {
   response.cork(() => {
-    writeHead(response, answer);
+    writeHead(response, options, answer);
     response.write(answer.body);
   });
 }
 
 function send(
   response: HttpResponse,
+  options: IngressOptions,
   answer: Answer,
   { closeConnection = false, isHead = false } = {},
 ): void {
   response.cork(() => {
-    writeHead(response, answer);
+    writeHead(response, options, answer);
     if (isHead) response.endWithoutBody(Buffer.byteLength(answer.body), closeConnection);
     else response.end(answer.body, closeConnection);
   });
 }
 
-function writeHead(response: HttpResponse, { status, headers }: Answer): void {
+function writeHead(response: HttpResponse, options: IngressOptions, { status, headers }: Answer): void {
   response.writeStatus(`${status} ${STATUS_CODES[status] ?? "Unknown"}`);
+  writeSecurityHeaders(response, options);
   for (const [name, value] of headers) {
-    // Flow code names some of these; what could split the response is left out.
-    if (!headerNamePattern.test(name) || headersOfTransport.has(name.toLowerCase())) continue;
+    // Flow code names some of these; what could split the response, or is written already, is left out.
+    if (!headerNamePattern.test(name) || headersOfServer.has(name.toLowerCase())) continue;
     response.writeHeader(name, value.replace(/[\r\n\0]+/g, " "));
   }
 }
 
-function sendPlain(response: HttpResponse, status: 200 | 503): void {
+function writeSecurityHeaders(response: HttpResponse, { tls }: IngressOptions): void {
+  for (const [name, value] of tls === null ? securityHeaders : tlsSecurityHeaders) {
+    response.writeHeader(name, value);
+  }
+}
+
+function sendPlain(response: HttpResponse, options: IngressOptions, status: 200 | 503): void {
   response.writeStatus(`${status} ${STATUS_CODES[status]}`);
+  writeSecurityHeaders(response, options);
   response.writeHeader("content-type", "application/json");
   response.end(JSON.stringify({ status: status === 200 ? "ok" : "unavailable" }));
 }
 
-const addressOf = (response: HttpResponse): string =>
+/** A header's value; where it was sent several times, all of them in their order, joined with commas. */
+function headerValue(request: HttpRequest, wanted: string): string | undefined {
+  // Asked first, because most requests do not have it.
+  if (request.getHeader(wanted) === "") return undefined;
+  const values: string[] = [];
+  request.forEach((name, value) => {
+    if (name === wanted) values.push(value);
+  });
+  return values.join(",");
+}
+
+const tlsOptions = ({ certFile, keyFile }: TlsFiles) => ({
+  cert_file_name: certFile,
+  key_file_name: keyFile,
+});
+
+const peerOf = (response: HttpResponse): string =>
   Buffer.from(response.getRemoteAddressAsText()).toString("latin1");

@@ -77,6 +77,8 @@ export interface Journal {
   reports(after: number, most: number, bytesMax: number): Promise<StoredReport[]>;
   /** Drops confirmed events, and the entries that ended with them. */
   confirm(positions: number[]): Promise<void>;
+  /** Of these master keys (by fingerprint) those that something which an unfinished entry needs is sealed under. */
+  sealedUnder(fingerprints: string[]): Promise<string[]>;
   stats(): JournalStats;
   isClosed(): boolean;
   /** Finishes what was given to it and closes the file. */
@@ -107,6 +109,7 @@ export type JournalOperation =
   | { type: "claim"; most: number }
   | { type: "reports"; after: number; most: number; bytesMax: number }
   | { type: "confirm"; positions: number[] }
+  | { type: "sealedUnder"; fingerprints: string[] }
   | { type: "prunePins" }
   | { type: "close" };
 
@@ -236,6 +239,7 @@ function journalOn(
     claim: (most) => enqueue({ type: "claim", most }),
     reports: (after, most, bytesMax) => enqueue({ type: "reports", after, most, bytesMax }),
     confirm: (positions) => enqueue({ type: "confirm", positions }),
+    sealedUnder: (fingerprints) => enqueue({ type: "sealedUnder", fingerprints }),
     isClosed: () => isClosed,
     stats: () => ({
       entries: stored.entries + pending.entries,

@@ -18,7 +18,7 @@ import { join } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { messageOf } from "../shared/errors.ts";
 import type { ReportEvent } from "../shared/reports.ts";
-import { sha256Hex } from "../shared/secrets.ts";
+import { sealedPrefix, sha256Hex, unmarkedPrefix } from "../shared/secrets.ts";
 import { migrate, openSqlite, type Sqlite } from "../shared/sqlite.ts";
 import type {
   Entry,
@@ -136,6 +136,12 @@ function serve(database: Sqlite): void {
          SELECT definitionPin FROM entries UNION SELECT integrationPin FROM entries UNION SELECT instancePin FROM entries WHERE instancePin IS NOT NULL
        )`,
     ),
+    needsSealed: database.prepare<{ sealed: string }, { one: number }>(
+      `SELECT 1 AS one FROM pins WHERE instr(json, @sealed) > 0 AND key IN (
+         SELECT integrationPin FROM entries WHERE state < 3
+         UNION SELECT instancePin FROM entries WHERE state < 3 AND instancePin IS NOT NULL
+       ) LIMIT 1`,
+    ),
     readTotals: database.prepare<[], { entries: number; bytes: number }>("SELECT entries, bytes FROM totals"),
     writeTotals: database.prepare("UPDATE totals SET entries = ?, bytes = ?"),
   };
@@ -158,6 +164,8 @@ function serve(database: Sqlite): void {
       case "confirm":
         for (const position of operation.positions) confirm(position);
         return;
+      case "sealedUnder":
+        return sealedUnder(operation.fingerprints);
       case "prunePins":
         statements.prunePins.run();
         return;
@@ -240,6 +248,17 @@ function serve(database: Sqlite): void {
     if (entry === undefined) return;
     totals = { entries: totals.entries - 1, bytes: totals.bytes - entry.bytes };
     if (entry.bodyDigest !== null) releasedBodies.push(entry.bodyDigest);
+  };
+
+  /** Pins are JSON: what is sealed stands in them as a text that starts so. */
+  const sealedUnder = (fingerprints: string[]): string[] => {
+    const isNeeded = (sealed: string) => statements.needsSealed.get({ sealed }) !== undefined;
+    const isUnmarkedNeeded = ["sealed", "sealedConfigVars"].some((field) =>
+      isNeeded(`"${field}":"${unmarkedPrefix}`),
+    );
+    return fingerprints.filter(
+      (fingerprint) => isUnmarkedNeeded || isNeeded(`":"${sealedPrefix(fingerprint)}`),
+    );
   };
 
   const performBatch = database.transaction((operations: JournalOperation[]) => {

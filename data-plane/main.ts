@@ -3,22 +3,30 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Logger, pino } from "pino";
+import { clientAddress, listeningUrl, trustedProxyList } from "../shared/addresses.ts";
 import { type Config, readConfig } from "../shared/config.ts";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
 import { newId } from "../shared/ids.ts";
-import { loadMasterKey, type Pepper, unwrapPepper } from "../shared/secrets.ts";
+import { masterKeyFile, type Pepper, unwrapPepper } from "../shared/secrets.ts";
+import { readTlsFiles, watchTlsFiles } from "../shared/tls.ts";
+import { createKeyReader } from "./authenticate.ts";
 import { startCommands } from "./commands.ts";
 import { connectControlPlane } from "./controlPlane.ts";
 import { createExecutions } from "./executions.ts";
 import { startFeedClient } from "./feedClient.ts";
 import { startIngress } from "./ingress.ts";
 import { type Journal, openJournal } from "./journal.ts";
+import { createKeyChecks } from "./keyChecks.ts";
+import { startKeyUse } from "./keyUse.ts";
 import { createBodyParser } from "./largeBodies.ts";
+import { openMasterKeys, openWith, startMasterKeyReports } from "./masterKeys.ts";
 import { createRejections } from "./rejections.ts";
 import { openReplica } from "./replica.ts";
 import { startReporter } from "./reporter.ts";
 import { createRunner } from "./runs.ts";
+import { createStaleness } from "./staleness.ts";
 import { createWebhooks } from "./webhooks.ts";
+import { createWrongKeys } from "./wrongKeys.ts";
 
 export interface DataPlane {
   /** Where webhooks are sent to. */
@@ -36,17 +44,19 @@ export async function startDataPlane(
     { level: config.logLevel, base: { plane: "data" } },
     pino.destination({ dest: 2, sync: true }),
   );
+  const proxies = trustedProxyList(config.trustedProxies);
+  const tlsPair = config.ingressTls && readTlsFiles(config.ingressTls);
   const folder = openFolder(config);
-  const masterKey = loadMasterKey({
+  const masterKeys = openMasterKeys({
     given: config.masterKey,
-    file: join(config.dataDir, "master.key"),
-    mayCreate: false,
+    file: masterKeyFile(config.dataDir),
+    warn: (message) => logger.warn(message),
   });
   const replica = openReplica(join(folder, "replica.db"), (message) => logger.warn(message));
   const journal = await openOwnJournal(config, folder);
   let ingressUrl = config.publicIngressUrl ?? "";
   const controlPlane = connectControlPlane({
-    url: config.controlUrl ?? `http://${config.host}:${config.controlPort}`,
+    url: config.controlUrl ?? listeningUrl(config.host, config.controlPort, config.controlTls !== null),
     token: () => dataPlaneToken(config),
     dataPlaneId: ownId(folder),
     name: config.dataPlaneName,
@@ -55,17 +65,23 @@ export async function startDataPlane(
   const reporter = startReporter({ journal, logger, send: (events) => controlPlane.report(events) });
   const runner = createRunner({
     config,
-    masterKey,
+    masterKey: masterKeys.ring,
     dataDir: config.dataDir,
     logger,
     fetchBundle: (digest) => controlPlane.fetchBundle(digest),
   });
+  const keyReader = createKeyReader();
+  const keyUse = startKeyUse({ send: (uses) => controlPlane.reportKeyUse(uses), logger });
+  const { wrongKeysPerMinute } = config;
+  const wrongKeys = createWrongKeys(wrongKeysPerMinute);
+  const keyChecks = createKeyChecks({ reader: keyReader, keyUse, wrongKeys, wrongKeysPerMinute });
   const executions = createExecutions({
     journal,
     replica,
     runner,
     reporter,
     logger,
+    keyChecks,
     ingressUrl: () => ingressUrl,
   });
   const parser = createBodyParser();
@@ -73,15 +89,30 @@ export async function startDataPlane(
   let pepper: Pepper | null = null;
   const loadPepper = () => {
     const settings = replica.settings();
-    pepper = settings === null ? null : openPepper(masterKey, settings.wrappedPepper);
+    pepper =
+      settings === null ? null : openWith(masterKeys, (ring) => unwrapPepper(ring, settings.wrappedPepper));
   };
-  loadPepper();
+  try {
+    loadPepper();
+  } catch (error) {
+    // The master key may have been rotated while this data plane was away: the control plane's word decides.
+    logger.warn({ reason: messageOf(error) }, "the replica does not open and is asked for anew");
+    replica.forget();
+  }
+  const staleness = createStaleness({
+    maxSeconds: config.maxStalenessSeconds,
+    file: join(folder, "last-current"),
+    warn: (message, reason) => logger.warn({ reason }, message),
+  });
   const webhooks = createWebhooks({
     config,
     replica,
     parser,
     executions,
     rejections,
+    keyReader,
+    keyChecks,
+    staleness,
     pepper: () => pepper,
     warn: (message, reason) => logger.error({ reason }, message),
   });
@@ -90,15 +121,24 @@ export async function startDataPlane(
     port: config.ingressPort,
     bodyBytesMax: config.bodyBytesMax,
     requestTimeoutMs: config.requestTimeoutMs,
+    senderAddress: (peer, forwardedFor) => clientAddress(peer, forwardedFor, proxies),
+    tls: config.ingressTls,
     handlers: {
-      refuseEarly: (_method, token) => webhooks.refuseEarly(token),
+      refuseEarly: (request) => webhooks.refuseEarly(request),
       handle: (incoming) => webhooks.handle(incoming),
       onRefused: (request, code) => webhooks.noteRefused(request, code),
       isHealthy: () => true,
-      isReady: () => pepper !== null,
+      isReady: () => pepper !== null && !staleness.isStale(),
     },
   });
-  const url = `http://${config.host}:${ingress.port}`;
+  const stopWatchingTls =
+    config.ingressTls && tlsPair
+      ? watchTlsFiles(config.ingressTls, tlsPair, {
+          renew: () => ingress.renewCertificate(),
+          warn: (message, reason) => logger.warn({ reason }, message),
+        })
+      : () => {};
+  const url = listeningUrl(config.host, ingress.port, config.ingressTls !== null);
   ingressUrl = config.publicIngressUrl ?? url;
   executions.recover();
   const commands = startCommands({
@@ -116,21 +156,33 @@ export async function startDataPlane(
     replica,
     logger,
     onApplied: loadPepper,
+    onCurrent: () => staleness.noteCurrent(),
+    maxStalenessSeconds: config.maxStalenessSeconds,
     onCommands: () => commands.notify(),
     onFatal,
+  });
+  const masterKeyReports = startMasterKeyReports({
+    keys: masterKeys,
+    journal,
+    replica,
+    confirm: (held) => controlPlane.confirmMasterKeys(held),
   });
 
   let stopping: Promise<void> | null = null;
   const stop = async () => {
     webhooks.startDraining();
     ingress.stopListening();
+    stopWatchingTls();
     commands.stop();
     feed.stop();
+    masterKeyReports.stop();
     await executions.drain(config.drainTimeoutMs);
     await waitUntil(() => ingress.openRequests() === 0, config.drainTimeoutMs);
     ingress.close();
     await runner.stop();
-    await reporter.flush(Math.min(config.drainTimeoutMs, 3_000));
+    keyUse.stop();
+    const flushTimeoutMs = Math.min(config.drainTimeoutMs, 3_000);
+    await Promise.all([reporter.flush(flushTimeoutMs), keyUse.flush(flushTimeoutMs)]);
     await reporter.stop();
     await journal.close();
     await parser.close();
@@ -188,16 +240,6 @@ function dataPlaneToken(config: Config): string {
   throw new Error(
     `No data-plane token: set SWITCHYARD_DATA_PLANE_TOKEN, or put the control plane's ${file} there.`,
   );
-}
-
-function openPepper(masterKey: Buffer, wrapped: string): Pepper {
-  try {
-    return unwrapPepper(masterKey, wrapped);
-  } catch {
-    throw new ConfigurationError(
-      "The master key of this data plane is not the control plane's. Give both the same SWITCHYARD_MASTER_KEY or master.key.",
-    );
-  }
 }
 
 async function waitUntil(isTrue: () => boolean, timeoutMs: number): Promise<void> {

@@ -51,6 +51,8 @@ export interface Replica {
   position(): { epoch: string; version: number };
   /** Applies changes as one transaction and drops what was compiled from them. */
   apply(update: { epoch: string; version: number; isSnapshot: boolean; changes: FeedChange[] }): void;
+  /** What is there is asked for anew, as a snapshot; it stays on disk until that is applied. */
+  forget(): void;
   settings(): SettingsEntity | null;
   tokenOwner(token: string): TokenOwner | null;
   instance(id: string): CompiledInstance | null;
@@ -73,6 +75,8 @@ const migrations = [
   ) WITHOUT ROWID;
   CREATE INDEX customerInstancesByInstance ON customerInstances (instanceId);
   `,
+  // Entities have more fields than before: served as they are until a snapshot has replaced them.
+  "UPDATE position SET epoch = '', version = 0",
 ];
 
 const cachedMax = {
@@ -154,6 +158,9 @@ function replicaOn(database: Sqlite): Replica {
       applyChanges(database, update);
       position = { epoch: update.epoch, version: update.version };
       dropCompiled(update.isSnapshot, update.changes);
+    },
+    forget() {
+      position = { epoch: "", version: 0 };
     },
     settings() {
       if (settings === undefined) {

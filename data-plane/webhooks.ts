@@ -1,6 +1,6 @@
 /**
- * A webhook's way from its bytes to its answer: endpoint, rate, key, encoding, admission, journal; then the
- * answer at once, or when what it waits for is there.
+ * A webhook's way from its bytes to its answer: endpoint, address, rate, key, encoding, admission, journal;
+ * then the answer at once, or when what it waits for is there.
  */
 import { RateLimiter } from "limiter";
 import { LRUCache } from "lru-cache";
@@ -9,17 +9,20 @@ import { type ErrorCode, messageOf } from "../shared/errors.ts";
 import { idFromNodeId, newId } from "../shared/ids.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
 import type { Pepper } from "../shared/secrets.ts";
+import { isAllowedAddress } from "./addresses.ts";
 import { type Admission, admit, headerOf, refuseByKey } from "./admission.ts";
 import { acceptAndAnswer } from "./answers.ts";
-import { hmacsOf } from "./authenticate.ts";
+import type { KeyReader, SentKeys } from "./authenticate.ts";
 import { decodeBody, isPlain } from "./decode.ts";
 import type { Executions } from "./executions.ts";
 import { type Answer, type IncomingRequest, type RefusedRequest, refusal } from "./ingress.ts";
 import { JournalFullError } from "./journal.ts";
+import type { KeyChecks } from "./keyChecks.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import type { RejectionFacts, Rejections } from "./rejections.ts";
 import type { CompiledInstance, Replica } from "./replica.ts";
 import { type Endpoint, endpointAt } from "./resolve.ts";
+import type { Staleness } from "./staleness.ts";
 
 export interface WebhooksOptions {
   config: Config;
@@ -27,13 +30,16 @@ export interface WebhooksOptions {
   parser: BodyParser;
   executions: Executions;
   rejections: Rejections;
+  keyReader: KeyReader;
+  keyChecks: KeyChecks;
+  staleness: Staleness;
   /** Null until the first feed page was applied. */
   pepper: () => Pepper | null;
   warn(message: string, reason: string): void;
 }
 
 export interface Webhooks {
-  refuseEarly(token: string): ErrorCode | null;
+  refuseEarly(request: RefusedRequest): ErrorCode | null;
   handle(incoming: IncomingRequest): Promise<Answer>;
   /** Notes what was refused before it was read whole. */
   noteRefused(request: RefusedRequest, code: ErrorCode): void;
@@ -60,17 +66,33 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     endpoint: Endpoint | null,
     code: ErrorCode,
     reason: string,
-    instance?: CompiledInstance | null,
   ): Answer => {
-    rejections.note(factsOf(incoming, endpoint, code, reason, instance ?? null));
+    rejections.note(factsOf(incoming, endpoint, code, reason, null));
     return refusal(code, incoming.requestId);
   };
 
+  /** Why no webhook at all can be taken now. */
+  const unavailable = (): ErrorCode | null => {
+    if (isDraining) return "DRAINING";
+    if (options.pepper() === null) return "NOT_READY";
+    return options.staleness.isStale() ? "STALE" : null;
+  };
+
+  const reasonOf = (code: ErrorCode, { remoteAddress }: RefusedRequest): string => {
+    if (code === "ADDRESS_NOT_ALLOWED")
+      return `The address ${remoteAddress} is not on the list of those that may post to this endpoint.`;
+    if (code === "STALE") return staleReason(options.staleness.ageSeconds(), config.maxStalenessSeconds);
+    return earlyReasons[code] ?? "Refused before the body was read whole.";
+  };
+
   const handle = async (incoming: IncomingRequest): Promise<Answer> => {
-    if (isDraining) return refusal("DRAINING", incoming.requestId);
+    const code = unavailable();
+    if (code !== null) return refusal(code, incoming.requestId);
     const endpoint = endpointAt(replica, incoming.token);
     if (endpoint === null)
-      return refuse(incoming, null, "ENDPOINT_NOT_FOUND", earlyReasons.ENDPOINT_NOT_FOUND!);
+      return refuse(incoming, null, "ENDPOINT_NOT_FOUND", reasonOf("ENDPOINT_NOT_FOUND", incoming));
+    if (!isAllowedAddress(endpoint, incoming.remoteAddress))
+      return refuse(incoming, endpoint, "ADDRESS_NOT_ALLOWED", reasonOf("ADDRESS_NOT_ALLOWED", incoming));
     if (!takeToken(incoming.token))
       return refuse(
         incoming,
@@ -78,13 +100,14 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
         "TOO_MANY_REQUESTS",
         `More than ${config.endpointRequestsPerSecond} requests a second.`,
       );
-    const request = storedRequest(incoming, options.pepper()!);
-    const byKey = refuseByKey(endpoint, request.keyHmacs, incoming.receivedAtMs);
-    if (byKey !== null) return refuse(incoming, endpoint, byKey.code, byKey.reason, byKey.instance);
-
+    const keys = options.keyReader.read(options.pepper()!, keyHeader(incoming));
+    const request = storedRequest(incoming, keys);
     let { body } = incoming;
     const encoding = headerOf(incoming.headers, "content-encoding");
     if (!isPlain(encoding)) {
+      // Nothing is unpacked for who may not come in.
+      const byKey = refuseByKey({ endpoint, request, keys, keyChecks: options.keyChecks });
+      if (byKey !== null) return refuseAdmission(options, incoming, endpoint, request, body, byKey);
       const decoded = await decodeBody(body, encoding!, config.bodyBytesMax);
       if (!decoded.ok) return refuse(incoming, endpoint, decoded.code, decoded.reason);
       body = decoded.body;
@@ -102,16 +125,20 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       invokedBy: invokedBy(incoming),
       isEndpointTest: false,
       skipsKeys: false,
+      keyChecks: options.keyChecks,
+      keys,
     });
     if (!admission.ok) return refuseAdmission(options, incoming, endpoint, request, body, admission);
     return acceptAndAnswer(options, incoming, admission.execution).answer;
   };
 
   return {
-    refuseEarly(token) {
-      if (isDraining) return "DRAINING";
-      if (options.pepper() === null) return "NOT_READY";
-      return endpointAt(replica, token) === null ? "ENDPOINT_NOT_FOUND" : null;
+    refuseEarly({ token, remoteAddress }) {
+      const code = unavailable();
+      if (code !== null) return code;
+      const endpoint = endpointAt(replica, token);
+      if (endpoint === null) return "ENDPOINT_NOT_FOUND";
+      return isAllowedAddress(endpoint, remoteAddress) ? null : "ADDRESS_NOT_ALLOWED";
     },
     async handle(incoming) {
       try {
@@ -125,15 +152,7 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
     noteRefused(request, code) {
       if (code === "DRAINING" || code === "NOT_READY") return;
       const endpoint = request.token === "" ? null : endpointAt(replica, request.token);
-      rejections.note(
-        factsOf(
-          request,
-          endpoint,
-          code,
-          earlyReasons[code] ?? "Refused before the body was read whole.",
-          null,
-        ),
-      );
+      rejections.note(factsOf(request, endpoint, code, reasonOf(code, request), null));
     },
     startDraining() {
       isDraining = true;
@@ -147,7 +166,7 @@ async function refuseAdmission(
   endpoint: Endpoint,
   request: Omit<StoredRequest, "body">,
   body: Buffer,
-  { code, reason, instance, isReplayable }: Extract<Admission, { ok: false }>,
+  { code, reason, instance, isReplayable, retryAfter = null }: Extract<Admission, { ok: false }>,
 ): Promise<Answer> {
   const facts = factsOf(incoming, endpoint, code, reason, instance);
   if (isReplayable)
@@ -156,18 +175,26 @@ async function refuseAdmission(
       body: body.length === 0 ? null : body.toString("base64"),
     });
   else options.rejections.note(facts);
-  return refusal(code, incoming.requestId);
+  return refusal(code, incoming.requestId, { retryAfter });
+}
+
+/** The Api-Key header's value; several headers count as one. */
+function keyHeader({ headers }: IncomingRequest): string | undefined {
+  let found: string | undefined;
+  for (const [name, value] of headers) {
+    if (name === "api-key") found = found === undefined ? value : `${found},${value}`;
+  }
+  return found;
 }
 
 /** The request as it is journaled: of the Api-Key header only HMACs are left. */
-export function storedRequest(incoming: IncomingRequest, pepper: Pepper): Omit<StoredRequest, "body"> {
-  const keys = incoming.headers.filter(([name]) => name === "api-key").map(([, value]) => value);
+function storedRequest(incoming: IncomingRequest, keys: SentKeys): Omit<StoredRequest, "body"> {
   return {
     method: incoming.method,
     pathFragment: incoming.pathFragment,
     query: incoming.query,
     headers: incoming.headers.filter(([name]) => name !== "api-key"),
-    keyHmacs: keys.length === 0 ? [] : hmacsOf(pepper, keys.join(",")),
+    keyHmacs: [...keys.hmacs],
     remoteAddress: incoming.remoteAddress,
     receivedAtMs: incoming.receivedAtMs,
     requestId: incoming.requestId,
@@ -205,6 +232,11 @@ function factsOf(
     instanceId: owner?.entity.id ?? null,
     customerId: owner?.entity.customer.id ?? null,
   };
+}
+
+function staleReason(ageSeconds: number, maxSeconds: number): string {
+  const since = Number.isFinite(ageSeconds) ? `for ${Math.round(ageSeconds)} seconds` : "yet";
+  return `The control plane was not heard of ${since}, and SWITCHYARD_MAX_STALENESS is ${maxSeconds}.`;
 }
 
 /** A token bucket an endpoint, a second's worth deep; with 0 a second there is no limit. */

@@ -6,6 +6,7 @@ export const errorCatalogue = {
   BODY_INVALID: { status: 400, message: "The body could not be read as its Content-Type says." },
   REQUEST_INVALID: { status: 400, message: "The request could not be understood." },
   KEY_REFUSED: { status: 401, message: "A valid API key is required in the Api-Key header." },
+  ADDRESS_NOT_ALLOWED: { status: 403, message: "This endpoint does not take requests from this address." },
   ENDPOINT_NOT_FOUND: { status: 404, message: "There is no endpoint at this address." },
   METHOD_NOT_ALLOWED: { status: 405, message: "Use GET, POST, PUT, PATCH or DELETE." },
   REQUEST_TIMEOUT: { status: 408, message: "The request was not sent in time." },
@@ -17,6 +18,7 @@ export const errorCatalogue = {
   CUSTOMER_USER_NOT_FOUND: { status: 422, message: "The request does not name a user of the customer." },
   PREPROCESS_FAILED: { status: 422, message: "The preprocess flow failed, so the request was not routed." },
   TOO_MANY_REQUESTS: { status: 429, message: "Too many requests to this endpoint. Try again later." },
+  TOO_MANY_WRONG_KEYS: { status: 429, message: "Too many API keys that are not valid. Try again later." },
   HEADERS_TOO_LARGE: { status: 431, message: "The request's headers are too large." },
   TRIGGER_FAILED: { status: 500, message: "The flow's trigger failed." },
   FLOW_FAILED: { status: 500, message: "The flow failed." },
@@ -24,6 +26,7 @@ export const errorCatalogue = {
   JOURNAL_FULL: { status: 503, message: "The server can't take more webhooks right now. Try again later." },
   DRAINING: { status: 503, message: "The server is shutting down. Try again later." },
   NOT_READY: { status: 503, message: "The server is starting. Try again later." },
+  STALE: { status: 503, message: "The server has lost touch with its configuration. Try again later." },
   SYNCHRONOUS_TIMEOUT: { status: 504, message: "The flow did not finish in time. It goes on running." },
 } as const satisfies Record<string, { status: number; message: string }>;
 

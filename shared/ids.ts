@@ -7,6 +7,7 @@ import { uuidv7 } from "uuidv7";
 
 export type NodeType =
   | "ApiKey"
+  | "AuditEvent"
   | "Command"
   | "Component"
   | "ComponentAction"
@@ -20,6 +21,7 @@ export type NodeType =
   | "IntegrationFlow"
   | "Log"
   | "Organization"
+  | "OrganizationSigningKey"
   | "Rejection"
   | "RequiredConfigVariable"
   | "User"

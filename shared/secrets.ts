@@ -1,7 +1,9 @@
 /**
- * Secrets at rest. One master key (32 bytes) seals everything that must be read back (AES-256-GCM) and
- * wraps the pepper; the pepper keys the HMACs by which API keys are checked. A dump of a database without
- * the master key gives away no key.
+ * Secrets at rest. The master key seals everything that must be read back (AES-256-GCM) and wraps the pepper;
+ * the pepper keys the HMACs by which API keys are checked. A dump of a database without the master key gives
+ * away no key.
+ *
+ * While it is rotated the master key is several keys of 32 bytes: the first one seals, each of them unseals.
  */
 import {
   createCipheriv,
@@ -11,33 +13,80 @@ import {
   randomBytes,
   timingSafeEqual,
 } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import { ConfigurationError } from "./errors.ts";
 
-export type MasterKey = Buffer & { readonly masterKey?: never };
+/** One object for the life of a process: what is read anew takes the place of `keys`. */
+export interface MasterKey {
+  keys: readonly Buffer[];
+}
 export type Pepper = Buffer & { readonly pepper?: never };
 
 const keyBytes = 32;
 const ivBytes = 12;
 const tagBytes = 16;
-const sealedVersion = "v1.";
+const sealedVersion = "v2";
+/** As sealed before there were fingerprints: iv, ciphertext and tag alone. */
+const oldSealedVersion = "v1";
 
-/** `v1.` and base64url of iv (12 bytes), ciphertext, tag (16 bytes). `purpose` is authenticated with it. */
-export function seal(masterKey: MasterKey, purpose: string, plaintext: string | Buffer): string {
+/** 16 hex digits that tell master keys apart and say nothing of them. */
+export const keyFingerprint = (key: Buffer): string =>
+  createHmac("sha256", key).update("switchyard master key").digest("hex").slice(0, 16);
+
+/** What everything sealed under this key starts with. */
+export const sealedPrefix = (fingerprint: string): string => `${sealedVersion}.${fingerprint}.`;
+
+/** The same for what was sealed before there were fingerprints. */
+export const unmarkedPrefix = `${oldSealedVersion}.`;
+
+export const newMasterKey = (): Buffer => randomBytes(keyBytes);
+
+/**
+ * `v2.`, the master key's fingerprint, `.`, and base64url of iv (12 bytes), ciphertext, tag (16 bytes).
+ * `purpose` is authenticated with it.
+ */
+export function seal({ keys }: MasterKey, purpose: string, plaintext: string | Buffer): string {
+  const key = keys[0]!;
   const iv = randomBytes(ivBytes);
-  const cipher = createCipheriv("aes-256-gcm", masterKey, iv);
+  const cipher = createCipheriv("aes-256-gcm", key, iv);
   cipher.setAAD(Buffer.from(purpose, "utf8"));
   const sealed = Buffer.concat([iv, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
-  return sealedVersion + sealed.toString("base64url");
+  return sealedPrefix(keyFingerprint(key)) + sealed.toString("base64url");
 }
 
-/** Throws where the master key or the purpose is another, or the text was changed. */
-export function unseal(masterKey: MasterKey, purpose: string, sealed: string): Buffer {
-  if (!sealed.startsWith(sealedVersion)) throw new Error("not a sealed value");
-  const bytes = Buffer.from(sealed.slice(sealedVersion.length), "base64url");
+/** Throws where none of the keys sealed it, where the purpose is another, or the text was changed. */
+export function unseal({ keys }: MasterKey, purpose: string, sealed: string): Buffer {
+  const [version, ...rest] = sealed.split(".");
+  const [fingerprint, text] = version === oldSealedVersion ? [null, rest[0]] : rest;
+  if ((version !== sealedVersion && version !== oldSealedVersion) || text === undefined) {
+    throw new Error("not a sealed value");
+  }
+  const candidates = fingerprint === null ? keys : keys.filter((key) => keyFingerprint(key) === fingerprint);
+  const bytes = Buffer.from(text, "base64url");
   if (bytes.length < ivBytes + tagBytes) throw new Error("a sealed value is too short");
-  const decipher = createDecipheriv("aes-256-gcm", masterKey, bytes.subarray(0, ivBytes));
+  let problem = new Error("sealed under a master key that is not here");
+  for (const key of candidates) {
+    try {
+      return unsealWith(key, purpose, bytes);
+    } catch (error) {
+      problem = error as Error;
+    }
+  }
+  throw problem;
+}
+
+function unsealWith(key: Buffer, purpose: string, bytes: Buffer): Buffer {
+  const decipher = createDecipheriv("aes-256-gcm", key, bytes.subarray(0, ivBytes));
   decipher.setAAD(Buffer.from(purpose, "utf8"));
   decipher.setAuthTag(bytes.subarray(bytes.length - tagBytes));
   return Buffer.concat([decipher.update(bytes.subarray(ivBytes, bytes.length - tagBytes)), decipher.final()]);
@@ -77,30 +126,76 @@ export const isAcceptableKey = (key: string): boolean => keyPattern.test(key);
 export const keyPrefix = (key: string): string => key.slice(0, 6);
 export const keyLast4 = (key: string): string => key.slice(-4);
 
-/**
- * The master key: `SWITCHYARD_MASTER_KEY` (64 hex digits or base64 of 32 bytes) or, when unset, the file
- * `master.key` in the data folder, made with mode 0600 when `mayCreate`.
- */
-export function loadMasterKey(options: {
+/** Where a plane finds its master key. */
+export interface MasterKeySource {
+  /** `SWITCHYARD_MASTER_KEY`: 64 hex digits or base64 of 32 bytes; several, comma-separated, in a rotation. */
   given: string | undefined;
+  /** `master.key` in the data folder, looked at where nothing is given: the same, one key a line. */
   file: string;
-  mayCreate: boolean;
-}): MasterKey {
-  if (options.given !== undefined) return decodeMasterKey(options.given, "SWITCHYARD_MASTER_KEY");
-  if (existsSync(options.file))
-    return decodeMasterKey(readFileSync(options.file, "utf8").trim(), options.file);
-  if (!options.mayCreate) {
-    throw new ConfigurationError(
-      `No master key: set SWITCHYARD_MASTER_KEY, or put the control plane's ${options.file} there.`,
-    );
-  }
-  mkdirSync(dirname(options.file), { recursive: true });
-  const key = randomBytes(keyBytes);
-  writeFileSync(options.file, `${key.toString("hex")}\n`, { mode: 0o600, flag: "wx" });
-  return key;
 }
 
-function decodeMasterKey(text: string, from: string): MasterKey {
+export const masterKeyFile = (dataDir: string): string => join(dataDir, "master.key");
+
+/** Throws `ConfigurationError` where there is none, or none that can be read. With `mayCreate` makes the file. */
+export function loadMasterKey(options: MasterKeySource & { mayCreate: boolean }): MasterKey {
+  const { file } = options;
+  if (options.given !== undefined || existsSync(file)) return { keys: readMasterKeys(options) };
+  if (!options.mayCreate) {
+    throw new ConfigurationError(
+      `No master key: set SWITCHYARD_MASTER_KEY, or put the control plane's ${file} there.`,
+    );
+  }
+  mkdirSync(dirname(file), { recursive: true });
+  const key = newMasterKey();
+  writeFileSync(file, `${key.toString("hex")}\n`, { mode: 0o600, flag: "wx" });
+  return { keys: [key] };
+}
+
+/** The keys as they are now, the one that seals first. */
+export const readMasterKeys = ({ given, file }: MasterKeySource): Buffer[] =>
+  given === undefined
+    ? parseMasterKeys(readFileSync(file, "utf8"), file).map(({ key }) => key)
+    : parseMasterKeys(given, "SWITCHYARD_MASTER_KEY").map(({ key }) => key);
+
+export interface MasterKeyLine {
+  key: Buffer;
+  /** When a rotation made it; null for the first key of all. */
+  madeAtMs: number | null;
+}
+
+/** What follows a `#` in a line is a note: of a key that a rotation made, when. */
+export function parseMasterKeys(text: string, from: string): MasterKeyLine[] {
+  const lines = text
+    .split(/[\n,]/)
+    .map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+  if (lines.length === 0) throw new ConfigurationError(`${from} has no master key in it.`);
+  return lines.map((line) => {
+    const [encoded = "", note = ""] = line.split("#").map((part) => part.trim());
+    const madeAtMs = Date.parse(note.replace(/^made /, ""));
+    return { key: decodeMasterKey(encoded, from), madeAtMs: Number.isNaN(madeAtMs) ? null : madeAtMs };
+  });
+}
+
+/** Replaces the file as one: who reads it meanwhile sees all of the old lines, or all of the new. */
+export function writeMasterKeys(file: string, lines: readonly MasterKeyLine[]): void {
+  const text = lines.map(({ key, madeAtMs }) =>
+    madeAtMs === null
+      ? key.toString("hex")
+      : `${key.toString("hex")} # made ${new Date(madeAtMs).toISOString()}`,
+  );
+  writeFileSync(`${file}.new`, `${text.join("\n")}\n`, { mode: 0o600, flush: true });
+  renameSync(`${file}.new`, file);
+  // What is sealed next may reach the disk first: without its key it would be lost.
+  const folder = openSync(dirname(file), "r");
+  try {
+    fsyncSync(folder);
+  } finally {
+    closeSync(folder);
+  }
+}
+
+function decodeMasterKey(text: string, from: string): Buffer {
   const key = /^[0-9a-fA-F]{64}$/.test(text) ? Buffer.from(text, "hex") : Buffer.from(text, "base64");
   if (key.length !== keyBytes) {
     throw new ConfigurationError(

@@ -10,6 +10,8 @@ export interface OpenOptions {
   /** `full` syncs every commit to the disk before it returns; `normal` may lose the last commits with the power. */
   synchronous: "full" | "normal" | "off";
   cacheMb?: number;
+  /** Overwrites what is deleted or replaced, for secrets that must be gone from the file, too. */
+  secureDelete?: boolean;
 }
 
 /** Opens (and makes) a database in WAL mode. Throws `ConfigurationError` where the file can't be used. */
@@ -22,6 +24,7 @@ export function openSqlite(file: string, options: OpenOptions): Sqlite {
     database.pragma("foreign_keys = ON");
     database.pragma(`cache_size = ${-1024 * (options.cacheMb ?? 16)}`);
     database.pragma("temp_store = MEMORY");
+    if (options.secureDelete) database.pragma("secure_delete = ON");
     return database;
   } catch (error) {
     throw new ConfigurationError(`The database ${file} can't be opened: ${messageOf(error)}.`, {

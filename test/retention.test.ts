@@ -11,7 +11,11 @@ import { temporaryFolder } from "./support/temporaryFolder.ts";
 
 const dayMs = 24 * 3_600_000;
 const now = Date.now();
-const limits = { executionRetentionDays: 14, executionBytesMax: Number.MAX_SAFE_INTEGER };
+const limits = {
+  executionRetentionDays: 14,
+  executionBytesMax: Number.MAX_SAFE_INTEGER,
+  auditRetentionDays: 400,
+};
 
 async function newStore(): Promise<Store> {
   const folder = temporaryFolder();

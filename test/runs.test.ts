@@ -24,7 +24,7 @@ import { newId, toNodeId } from "../shared/ids.ts";
 import type { LogReport, StepReport, StoredRequest } from "../shared/reports.ts";
 import { type MasterKey, seal, sha256Hex } from "../shared/secrets.ts";
 
-const masterKey: MasterKey = Buffer.alloc(32, 7);
+const masterKey: MasterKey = { keys: [Buffer.alloc(32, 7)] };
 const apiKey = "key-of-the-customer-0001";
 const password = "correct horse\nbattery staple";
 const runBlockedTimeoutMs = 1500;

@@ -11,17 +11,23 @@ import ValidationPlugin from "@pothos/plugin-validation";
 import { GraphQLError } from "graphql";
 import { parseNodeId } from "../../shared/ids.ts";
 import type { Context } from "../context.ts";
+import { pageCountMax } from "./connections.ts";
 
 export interface SchemaTypes {
   Context: Context;
   DefaultFieldNullability: false;
   AuthScopes: {
-    /** The organization's admins. */
+    /** The organization's admins: they change things. */
     admin: boolean;
+    /** The organization's admins and members: they read everything. */
+    organization: boolean;
     /** A customer's user: sees one customer only, which each resolver sees to. */
     customer: boolean;
+    customerAdmin: boolean;
+    /** Who may make, rotate and revoke keys: the organization's admins, and a customer's for its own instances. */
+    keyManager: boolean;
     dataPlane: boolean;
-    /** An admin or a customer's user. */
+    /** A user of the organization or of a customer. */
     signedIn: boolean;
   };
   Connection: {
@@ -43,20 +49,31 @@ export interface SchemaTypes {
   };
 }
 
-const complexityMax = 50_000;
+/** What an operation may cost: about so many fields are resolved at most. */
+const complexityMax = 200_000;
 const depthMax = 16;
 const breadthMax = 2_000;
+/** Objects that a list without pages is taken to have. */
+const listCountGuess = 10;
 
 export const builder = new SchemaBuilder<SchemaTypes>({
   plugins: [ScopeAuthPlugin, RelayPlugin, ValidationPlugin, ComplexityPlugin, DataloaderPlugin],
   defaultFieldNullability: false,
   scopeAuth: {
-    authScopes: ({ viewer }) => ({
-      admin: viewer?.role === "ADMIN",
-      customer: viewer?.role === "CUSTOMER",
-      dataPlane: viewer?.role === "DATA_PLANE",
-      signedIn: viewer?.role === "ADMIN" || viewer?.role === "CUSTOMER",
-    }),
+    authScopes: ({ viewer }) => {
+      const role = viewer?.role;
+      const organization = role === "ADMIN" || role === "MEMBER";
+      const customer = role === "CUSTOMER_ADMIN" || role === "CUSTOMER_MEMBER";
+      return {
+        admin: role === "ADMIN",
+        organization,
+        customer,
+        customerAdmin: role === "CUSTOMER_ADMIN",
+        keyManager: role === "ADMIN" || role === "CUSTOMER_ADMIN",
+        dataPlane: role === "DATA_PLANE",
+        signedIn: organization || customer,
+      };
+    },
     treatErrorsAsUnauthorized: false,
     unauthorizedError: (_parent, context, info) =>
       new GraphQLError(
@@ -67,8 +84,7 @@ export const builder = new SchemaBuilder<SchemaTypes>({
       ),
   },
   complexity: {
-    defaultComplexity: 1,
-    defaultListMultiplier: 10,
+    fieldComplexity,
     limit: { complexity: complexityMax, depth: depthMax, breadth: breadthMax },
   },
   relay: {
@@ -128,3 +144,21 @@ builder.globalConnectionField("totalCount", (t) =>
     resolve: ({ totalCount }) => (typeof totalCount === "number" ? totalCount : totalCount()),
   }),
 );
+
+/**
+ * What is below a connection counts once for each object of a full page, so that nested pages can't multiply
+ * unseen; its `nodes` and `edges` are the same objects and do not count again.
+ */
+function fieldComplexity(
+  args: Record<string, unknown>,
+  _context: Context,
+  field: { name: string; type: unknown; args: readonly { name: string }[] },
+): { field: number; multiplier: number } {
+  if (field.args.some((arg) => arg.name === "first")) {
+    const count = Number(args["first"] ?? args["last"] ?? pageCountMax);
+    return { field: 1, multiplier: Math.min(Math.max(count, 1), pageCountMax) };
+  }
+  const isOfPage = field.name === "nodes" || field.name === "edges";
+  const isList = !isOfPage && String(field.type).startsWith("[");
+  return { field: 1, multiplier: isList ? listCountGuess : 1 };
+}

@@ -78,7 +78,7 @@ builder.queryField("commandCounts", (t) =>
   t.field({
     type: CommandCountsType,
     description: "How many commands wait for data planes.",
-    authScopes: { admin: true },
+    authScopes: { organization: true },
     resolve: async (_root, _args, { store }) => {
       const rows = await store.config
         .selectFrom("commands")

@@ -31,9 +31,10 @@ export const Action = builder.objectRef<ActionItem>("Action");
 
 builder.node(Component, {
   description: "A published package of code with its actions, or a built-in one.",
+  authScopes: { organization: true },
   id: { resolve: (component) => component.id },
   loadOne: async (id, { viewer, store }) =>
-    viewer?.role === "ADMIN" ? await componentById(store.config, id) : null,
+    viewer?.role === "ADMIN" || viewer?.role === "MEMBER" ? await componentById(store.config, id) : null,
   fields: (t) => ({
     key: t.exposeString("key", { description: "What definitions name the component by." }),
     public: t.boolean({
@@ -188,7 +189,7 @@ builder.queryFields((t) => ({
     type: Component,
     nullable: true,
     description: "One component.",
-    authScopes: { admin: true },
+    authScopes: { organization: true },
     args: { id: t.arg.id({ required: true, description: "The component's id." }) },
     resolve: (_root, args, { store }) => {
       const id = inputId("Component", args.id);
@@ -199,7 +200,7 @@ builder.queryFields((t) => ({
     {
       type: Component,
       description: "The components whose packages are ready, by key: the newest version of each.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       args: {
         key: t.arg.string({ description: "Only the component with this key." }),
         public: t.arg.boolean({ description: "Only built-in components (true), or all others (false)." }),

@@ -1,7 +1,7 @@
 /** Config variables of instances: what a version asks for, and what the instance was given. */
 import type { Definition, RequiredConfigVar } from "../../shared/definition.ts";
 import { isUuid } from "../../shared/ids.ts";
-import { type Context, isAdmin, maySeeCustomer } from "../context.ts";
+import { type Context, isOrganization, maySeeCustomer } from "../context.ts";
 import { type ConfiguredVersion, configuredVersionOf } from "../store/configuredVersions.ts";
 import {
   configVariableProblem,
@@ -224,6 +224,7 @@ const RequiredConfigVariable = builder.objectRef<ConfigVariableItem>("RequiredCo
 
 builder.node(InstanceConfigVariable, {
   description: "A config variable of an instance.",
+  authScopes: ({ instance }, context) => maySeeCustomer(context, instance.customerId),
   id: { resolve: ({ instance, variable }) => `${instance.id}/${variable.key}` },
   isTypeOf: undefined,
   loadOne: (id, context) => loadConfigVariable(context, id),
@@ -232,7 +233,7 @@ builder.node(InstanceConfigVariable, {
       nullable: true,
       description: "The value that was given, as text; null where none was, and for connections.",
       resolve: ({ variable, given }, _args, context) =>
-        variable.orgOnly && !isAdmin(context) ? null : (given?.value ?? null),
+        variable.orgOnly && !isOrganization(context) ? null : (given?.value ?? null),
     }),
     status: t.string({
       nullable: true,

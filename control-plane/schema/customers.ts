@@ -31,6 +31,7 @@ export async function loadCustomers(ids: string[], { store }: Context): Promise<
 
 builder.node(Customer, {
   description: "A customer of the organization.",
+  authScopes: (customer, context) => maySeeCustomer(context, customer.id),
   id: { resolve: (customer) => customer.id },
   loadOne: async (id, context) =>
     isUuid(id) && maySeeCustomer(context, id) ? await customerById(id, context) : null,

@@ -100,7 +100,7 @@ async function undoDeploy(
       needsDeploy: 1,
     })
     .where("id", "=", before.id)
-    .where("deployedSealedConfigVars", "=", after.deployedSealedConfigVars)
+    .where("deployedAtMs", "=", after.deployedAtMs)
     .execute();
   return touchInstance(transaction, before.id);
 }

@@ -1,7 +1,7 @@
 /** Executions: one webhook's whole story. A customer sees the flow part of its own, and no routing reasons. */
 import { type ErrorCode, errorCatalogue } from "../../shared/errors.ts";
 import { isUuid } from "../../shared/ids.ts";
-import { type Context, customerScope, isAdmin, maySeeCustomer } from "../context.ts";
+import { type Context, customerScope, isOrganization, maySeeCustomer } from "../context.ts";
 import { shownRequest, signedAddress } from "../results.ts";
 import type { ExecutionDatabase } from "../store/store.ts";
 import { readExecutionRequest } from "../store/storedObjects.ts";
@@ -57,7 +57,7 @@ export async function loadExecution(context: Context, id: string): Promise<Execu
 
 /** Why it failed, as the viewer may read it: what was looked for while routing is the organization's. */
 export function shownError({ error, errorCode }: ExecutionItem, context: Context): string | null {
-  if (isAdmin(context) || error === null || errorCode === null) return error;
+  if (isOrganization(context) || error === null || errorCode === null) return error;
   if (!organizationCodes.has(errorCode)) return error;
   return errorCatalogue[errorCode as ErrorCode].message;
 }
@@ -83,6 +83,7 @@ const ExecutionStatusType = builder.enumType("ExecutionStatus", {
 
 builder.node(Execution, {
   description: "One webhook's whole story: how it was routed, what its flow did, how it ended.",
+  authScopes: (execution, context) => maySeeCustomer(context, execution.customerId),
   id: { resolve: (execution) => execution.id },
   isTypeOf: undefined,
   loadOne: (id, context) => loadExecution(context, id),
@@ -179,7 +180,8 @@ builder.node(Execution, {
     preprocessFlowName: t.string({
       nullable: true,
       description: "The name of the preprocess flow that ran first; for the organization only.",
-      resolve: ({ preprocessFlowName }, _args, context) => (isAdmin(context) ? preprocessFlowName : null),
+      resolve: ({ preprocessFlowName }, _args, context) =>
+        isOrganization(context) ? preprocessFlowName : null,
     }),
     requestPayloadUrl: t.string({
       nullable: true,

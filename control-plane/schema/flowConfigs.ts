@@ -3,7 +3,7 @@ import { securityTypeOf } from "../../shared/definition.ts";
 import { isUuid, newId, newUrlToken } from "../../shared/ids.ts";
 import { isAcceptableKey, isMask } from "../../shared/secrets.ts";
 import { type Context, maySeeCustomer, type Urls, viewerName } from "../context.ts";
-import { findKey, insertKey, isValidKey, keysOf, maskOf, setKeyRevoked } from "../store/apiKeys.ts";
+import { findKey, insertKey, isValidKey, keysOf, maskOf, updateKey } from "../store/apiKeys.ts";
 import { type ConfiguredVersion, configuredVersionOf } from "../store/configuredVersions.ts";
 import type { ConfigDatabase, ConfigTransaction } from "../store/store.ts";
 import { builder } from "./builder.ts";
@@ -155,21 +155,20 @@ async function writeKeyList(
     } else {
       if (!isValidKey(same)) {
         // The list names the key in the clear: whoever writes it means the key to be valid again.
-        await transaction
-          .updateTable("apiKeys")
-          .set({ revokedAtMs: null, expiresAtMs: null })
-          .where("id", "=", same.id)
-          .execute();
+        await updateKey(transaction, same.id, { revokedAtMs: null, expiresAtMs: null });
       }
       kept.add(same.id);
     }
   }
-  for (const row of valid) if (!kept.has(row.id)) await setKeyRevoked(transaction, row.id, Date.now());
+  for (const row of valid) {
+    if (!kept.has(row.id)) await updateKey(transaction, row.id, { revokedAtMs: Date.now() });
+  }
   await refuseWithoutKey(transaction, instance, stableKey, "flowConfigs");
 }
 
 builder.node(InstanceFlowConfig, {
   description: "One flow of one instance: its webhook URL and its API keys.",
+  authScopes: ({ instance }, context) => maySeeCustomer(context, instance.customerId),
   id: { resolve: ({ row }) => row.id },
   isTypeOf: undefined,
   loadOne: (id, context) => loadFlowConfig(context, id),

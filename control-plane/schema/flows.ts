@@ -2,7 +2,7 @@
 
 import type { Step } from "../../shared/definition.ts";
 import { securityTypeOf } from "../../shared/definition.ts";
-import { type Context, isAdmin } from "../context.ts";
+import { type Context, isOrganization } from "../context.ts";
 import { componentOfStep, findAction, partsOf } from "../store/components.ts";
 import { builder } from "./builder.ts";
 import { Action, type ActionItem } from "./components.ts";
@@ -51,7 +51,7 @@ const IntegrationStep = builder.objectRef<StepItem>("IntegrationAction").impleme
     action: t.field({
       type: Action,
       description: "The component's action that the step runs.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       resolve: ({ step, bundles }, _args, { store }) => actionOfStep(store.config, step, bundles),
     }),
   }),
@@ -59,6 +59,7 @@ const IntegrationStep = builder.objectRef<StepItem>("IntegrationAction").impleme
 
 builder.node(IntegrationFlow, {
   description: "A flow of an integration: a trigger and further steps.",
+  authScopes: { signedIn: true },
   id: { resolve: (item) => item.id },
   loadOne: (id, context) => visibleFlow(context, id),
   fields: (t) => ({
@@ -104,7 +105,7 @@ builder.node(IntegrationFlow, {
     testUrl: t.string({
       nullable: true,
       description: "Runs this one flow of the draft for the test customer, whatever the endpoint type.",
-      resolve: async (item, _args, context) => (isAdmin(context) ? testUrl(context, item) : null),
+      resolve: async (item, _args, context) => (isOrganization(context) ? testUrl(context, item) : null),
     }),
   }),
 });

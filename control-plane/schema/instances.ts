@@ -29,6 +29,7 @@ export async function loadInstance(context: Context, id: string): Promise<Instan
 
 builder.node(Instance, {
   description: "A version of an integration that is set up for one customer.",
+  authScopes: (instance, context) => maySeeCustomer(context, instance.customerId),
   id: { resolve: (instance) => instance.id },
   isTypeOf: undefined,
   loadOne: (id, context) => loadInstance(context, id),

@@ -95,6 +95,7 @@ const EndpointConfig = builder.objectRef<EndpointConfigItem>("EndpointConfig").i
 
 builder.node(Integration, {
   description: "An integration: its draft, or one of its published versions.",
+  authScopes: { signedIn: true },
   id: { resolve: itemId },
   loadOne: (id, context) => visibleIntegration(context, id),
   fields: (t) => ({
@@ -148,7 +149,7 @@ builder.node(Integration, {
     draft: t.field({
       type: Integration,
       description: "The integration's draft.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       resolve: ({ integration }) => draftOf(integration),
     }),
     versionNumber: t.int({
@@ -159,7 +160,7 @@ builder.node(Integration, {
     definition: t.string({
       nullable: true,
       description: "The YAML, without organization keys; null for a draft into which nothing was imported.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       args: {
         version: t.arg.int({
           description: `The version of the definition language, not of the integration: only ${definitionVersion} is written.`,
@@ -185,7 +186,7 @@ builder.node(Integration, {
       type: EndpointConfig,
       nullable: true,
       description: "How webhooks find their customer and their flow; null where nothing was imported.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       resolve: async (item, _args, { store }) => {
         const definition = await definitionOf(store.config, item);
         if (definition === null) return null;
@@ -207,7 +208,7 @@ builder.node(Integration, {
       nullable: true,
       description:
         "The version that configures the shared URL: the latest one that is deployed to a customer, where that is shared.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       resolve: async ({ integration }, _args, { store }) => {
         const latest = (await latestDeployedVersions(store.config, [integration.id])).get(integration.id);
         return latest?.definition.endpointType === "shared_instance"
@@ -218,14 +219,14 @@ builder.node(Integration, {
     systemInstance: t.field({
       type: Instance,
       description: "Where tests of the draft run, for the test customer.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       resolve: ({ integration }, _args, context) => systemInstance(context, integration),
     }),
     testConfigVariables: t.connection(
       {
         type: InstanceConfigVariable,
         description: "The config variables of the system instance.",
-        authScopes: { admin: true },
+        authScopes: { organization: true },
         args: {
           status: t.arg.string({ description: "Only connections in this state: pending or active." }),
           status_In: t.arg.stringList({
@@ -286,7 +287,7 @@ builder.queryFields((t) => ({
       type: Integration,
       description:
         "The integrations' drafts, by name; with allVersions also their versions, the newest first.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       args: {
         allVersions: t.arg.boolean({ description: "Also the published versions." }),
         customer: t.arg.id({ description: "Only those made for this customer." }),

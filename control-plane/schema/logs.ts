@@ -1,5 +1,5 @@
 /** Logs of executions, and the sections that they were written in. */
-import { type Context, isAdmin } from "../context.ts";
+import { type Context, isOrganization } from "../context.ts";
 import type { ExecutionTables } from "../store/tables.ts";
 import { builder } from "./builder.ts";
 import { contains, type PageArguments, pageOfList, pageOfQuery } from "./connections.ts";
@@ -29,6 +29,8 @@ const Log = builder.objectRef<LogItem>("Log");
 
 builder.node(Log, {
   description: "A line that an execution logged.",
+  // Whose execution it is was checked on the way here.
+  authScopes: ({ part }) => (part === "FLOW" ? { signedIn: true } : { organization: true }),
   id: { resolve: ({ executionId, attempt, sequence }) => `${executionId}/${attempt}/${sequence}` },
   isTypeOf: undefined,
   loadOne: async (id, context) => {
@@ -41,7 +43,7 @@ builder.node(Log, {
       .where("attempt", "=", Number(attempt))
       .where("sequence", "=", Number(sequence))
       .executeTakeFirst();
-    return row !== undefined && (isAdmin(context) || row.part === "FLOW") ? row : null;
+    return row !== undefined && (isOrganization(context) || row.part === "FLOW") ? row : null;
   },
   fields: (t) => ({
     timestamp: t.field({
@@ -209,7 +211,7 @@ function pageOfLogs(context: Context, { id, attempt }: ExecutionItem, args: LogF
     .selectAll()
     .where("executionId", "=", id)
     .where("attempt", "<=", attempt);
-  if (!isAdmin(context)) query = query.where("part", "=", "FLOW");
+  if (!isOrganization(context)) query = query.where("part", "=", "FLOW");
   if (args.part != null) query = query.where("part", "=", args.part);
   if (args.severity != null) query = query.where("severity", "=", args.severity);
   if (args.severity_In != null) query = query.where("severity", "in", args.severity_In);
@@ -230,7 +232,7 @@ function sectionsOf(context: Context, { id, attempt }: ExecutionItem): Promise<S
     .where("attempt", "<=", attempt)
     .orderBy("startedAtMs")
     .orderBy("sectionId");
-  if (!isAdmin(context)) {
+  if (!isOrganization(context)) {
     query = query.where((row) =>
       row.exists(
         row

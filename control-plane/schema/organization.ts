@@ -1,7 +1,8 @@
 /** The organization whose integrations these are, and who is asking. */
 import { z } from "zod";
 import { toNodeId } from "../../shared/ids.ts";
-import type { Context, Viewer } from "../context.ts";
+import { type Context, type Viewer, viewerUserId } from "../context.ts";
+import { customerAdmin, customerMember, organizationAdmin, type Role, roleOf } from "../roles.ts";
 import { touch } from "../store/feedVersions.ts";
 import type { Store } from "../store/store.ts";
 import { builder } from "./builder.ts";
@@ -10,9 +11,9 @@ import { customerById } from "./customers.ts";
 import { nameCheck } from "./inputs.ts";
 import { mutation } from "./payloads.ts";
 import { Customer, User, type UserRow } from "./refs.ts";
-import { customerRoles, organizationRoles, type Role, RoleType, roleOf, UserConnection } from "./users.ts";
+import { RoleType, UserConnection } from "./users.ts";
 
-const Organization = builder.objectRef<Store["organization"]>("Organization").implement({
+export const Organization = builder.objectRef<Store["organization"]>("Organization").implement({
   description: "The organization whose integrations these are.",
   fields: (t) => ({
     id: t.id({
@@ -36,7 +37,7 @@ const Organization = builder.objectRef<Store["organization"]>("Organization").im
       {
         type: User,
         description: "The organization's users, by email address.",
-        authScopes: { admin: true },
+        authScopes: { organization: true },
         resolve: (_organization, args, { store }) =>
           pageOfQuery(store.config.selectFrom("users").selectAll().where("customerId", "is", null), args, {
             columns: ["email"],
@@ -55,7 +56,7 @@ interface AuthenticatedUser {
   user: UserRow | null;
 }
 
-const AuthenticatedUserType = builder.objectRef<AuthenticatedUser>("AuthenticatedUser").implement({
+export const AuthenticatedUserType = builder.objectRef<AuthenticatedUser>("AuthenticatedUser").implement({
   description: "Who is asking.",
   fields: (t) => ({
     id: t.id({
@@ -79,8 +80,10 @@ const AuthenticatedUserType = builder.objectRef<AuthenticatedUser>("Authenticate
       type: RoleType,
       description: "What the user may do.",
       resolve: ({ viewer, user }): Role => {
-        if (user !== null) return roleOf(user);
-        return viewer.role === "CUSTOMER" ? customerRoles[0]! : organizationRoles[0]!;
+        // What counts is what this request may do: a signed token may say another role than the user's.
+        if (viewer.role === "CUSTOMER_ADMIN") return customerAdmin;
+        if (viewer.role === "CUSTOMER_MEMBER") return customerMember;
+        return user === null ? organizationAdmin : roleOf(user);
       },
     }),
     org: t.field({
@@ -93,7 +96,7 @@ const AuthenticatedUserType = builder.objectRef<AuthenticatedUser>("Authenticate
       nullable: true,
       description: "The customer that the user belongs to; null for users of the organization.",
       resolve: ({ viewer }, _args, context) =>
-        viewer.role === "CUSTOMER" ? customerById(viewer.customerId, context) : null,
+        "customerId" in viewer ? customerById(viewer.customerId, context) : null,
     }),
   }),
 });
@@ -185,7 +188,7 @@ mutation("updateOrganization", {
 
 async function authenticatedUser(context: Context): Promise<AuthenticatedUser> {
   const viewer = context.viewer!;
-  const userId = viewer.role === "DATA_PLANE" ? null : viewer.userId;
+  const userId = viewerUserId(viewer);
   if (userId === null) return { viewer, user: null };
   const user = await context.store.config
     .selectFrom("users")

@@ -83,8 +83,16 @@ export function mutation<Fields extends InputFieldMap, Result extends object>(
     {
       description,
       authScopes,
-      resolve: (_root, args, context) =>
-        answer((args as { input: InputShapeFromFields<Fields> }).input, context) as Promise<object>,
+      resolve: (_root, args, context) => {
+        const { input } = args as { input: InputShapeFromFields<Fields> };
+        return context.audit.mutation(name, input, context, (audited) =>
+          answer(input, audited),
+        ) as Promise<object>;
+      },
+      unauthorizedResolver: async (_root, args, context, _info, error) => {
+        await context.audit.denied(name, (args as { input?: unknown }).input, context);
+        throw error;
+      },
     },
     {
       description: `What ${name} answers.`,

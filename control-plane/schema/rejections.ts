@@ -1,6 +1,6 @@
 /** Rejections: requests that were refused before they became executions. For the organization only. */
 import { isUuid } from "../../shared/ids.ts";
-import { type Context, isAdmin } from "../context.ts";
+import { type Context, isOrganization } from "../context.ts";
 import { shownRequest, signedAddress } from "../results.ts";
 import type { ExecutionDatabase } from "../store/store.ts";
 import { readRejectionRequest } from "../store/storedObjects.ts";
@@ -41,12 +41,13 @@ const rejectionsOf = (database: ExecutionDatabase) =>
     .select((row) => row.case().when("requestJson", "is", null).then(0).else(1).end().as("hasRequest"));
 
 export async function loadRejection(context: Context, id: string): Promise<RejectionItem | null> {
-  if (!isUuid(id) || !isAdmin(context)) return null;
+  if (!isUuid(id) || !isOrganization(context)) return null;
   return (await rejectionsOf(context.store.executions).where("id", "=", id).executeTakeFirst()) ?? null;
 }
 
 builder.node(Rejection, {
   description: "A request that was refused before it became an execution.",
+  authScopes: { organization: true },
   id: { resolve: (rejection) => rejection.id },
   isTypeOf: undefined,
   loadOne: (id, context) => loadRejection(context, id),
@@ -149,7 +150,7 @@ builder.queryFields((t) => ({
     type: Rejection,
     nullable: true,
     description: "One rejection.",
-    authScopes: { admin: true },
+    authScopes: { organization: true },
     args: { id: t.arg.id({ required: true, description: "The rejection's id." }) },
     resolve: (_root, args, context) => {
       const id = inputId("Rejection", args.id);
@@ -160,7 +161,7 @@ builder.queryFields((t) => ({
     {
       type: Rejection,
       description: "The requests that were refused, the newest first.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       args: {
         code: t.arg.string({ description: "Only those with this code." }),
         code_In: t.arg.stringList({ description: "Only those with one of these codes." }),

@@ -1,5 +1,5 @@
 /** Step results: what each step of an execution gave, of its newest attempt. */
-import { isAdmin } from "../context.ts";
+import { isOrganization } from "../context.ts";
 import { signedAddress } from "../results.ts";
 import type { ExecutionDatabase } from "../store/store.ts";
 import type { ExecutionTables } from "../store/tables.ts";
@@ -39,6 +39,8 @@ const stepsOf = (database: ExecutionDatabase) =>
 
 builder.node(StepResult, {
   description: "What one step of an execution gave.",
+  // Whose execution it is was checked on the way here.
+  authScopes: ({ part }) => (part === "FLOW" ? { signedIn: true } : { organization: true }),
   id: { resolve: ({ executionId, attempt, sequence }) => `${executionId}/${attempt}/${sequence}` },
   isTypeOf: undefined,
   loadOne: async (id, context) => {
@@ -49,7 +51,7 @@ builder.node(StepResult, {
       .where("attempt", "=", Number(attempt))
       .where("sequence", "=", Number(sequence))
       .executeTakeFirst();
-    return row !== undefined && (isAdmin(context) || row.part === "FLOW") ? row : null;
+    return row !== undefined && (isOrganization(context) || row.part === "FLOW") ? row : null;
   },
   fields: (t) => ({
     stepName: t.exposeString("stepName", { description: "The step's name." }),
@@ -117,7 +119,7 @@ builder.objectField(Execution, "stepResults", (t) =>
         let query = stepsOf(context.store.executions)
           .where("executionId", "=", id)
           .where("attempt", "=", attempt);
-        if (!isAdmin(context)) query = query.where("part", "=", "FLOW");
+        if (!isOrganization(context)) query = query.where("part", "=", "FLOW");
         if (args.part != null) query = query.where("part", "=", args.part);
         if (args.displayStepName != null) query = query.where("stepName", "=", args.displayStepName);
         return pageOfQuery(query, args, {

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { isUuid, newId } from "../../shared/ids.ts";
 import { type Context, maySeeCustomer } from "../context.ts";
+import { customerRoles, organizationRoles, type Role, roleOf } from "../roles.ts";
 import { touchCustomer } from "../store/feedVersions.ts";
 import { waitForDataPlanes } from "../waitForDataPlanes.ts";
 import { builder } from "./builder.ts";
@@ -10,24 +11,6 @@ import { loadCustomers } from "./customers.ts";
 import { inputId, isUniqueViolation, nameCheck, notFound, requiredId } from "./inputs.ts";
 import { InputError, mutation } from "./payloads.ts";
 import { Customer, User, type UserRow } from "./refs.ts";
-
-/** What a user may do. The organization's and the customers' users have roles of their own. */
-export interface Role {
-  id: string;
-  name: string;
-  description: string;
-}
-
-export const organizationRoles: readonly Role[] = [
-  { id: "organization-admin", name: "Admin", description: "May do everything." },
-];
-export const customerRoles: readonly Role[] = [
-  {
-    id: "customer-admin",
-    name: "Admin",
-    description: "Sees the customer's instances and executions, and makes and revokes its API keys.",
-  },
-];
 
 export const RoleType = builder.objectRef<Role>("Role").implement({
   description: "What a user may do.",
@@ -49,6 +32,7 @@ export async function loadUsers(ids: string[], { store }: Context): Promise<(Use
 
 builder.node(User, {
   description: "A user of the organization, or of a customer.",
+  authScopes: (user, context) => maySeeCustomer(context, user.customerId),
   id: { resolve: (user) => user.id },
   loadOne: (id, context) => visibleUser(context, id),
   fields: (t) => ({
@@ -115,7 +99,7 @@ builder.queryFields((t) => ({
   organizationRoles: t.field({
     type: [RoleType],
     description: "The roles that users of the organization can have.",
-    authScopes: { admin: true },
+    authScopes: { organization: true },
     resolve: () => [...organizationRoles],
   }),
   customerRoles: t.field({
@@ -147,7 +131,7 @@ mutation("createCustomerUser", {
   check: userCheck,
   resolve: async (input, context) => {
     const customerId = requiredId("Customer", input.customer, "customer");
-    const user = newUser(input, customerRoles, customerId);
+    const user = newUser(input, customerId);
     const version = await context.feed.transact(async (transaction) => {
       const customer = await transaction
         .selectFrom("customers")
@@ -181,7 +165,7 @@ mutation("createOrganizationUser", {
   }),
   check: userCheck,
   resolve: async (input, { feed }) => {
-    const user = newUser(input, organizationRoles, null);
+    const user = newUser(input, null);
     await feed.transact((transaction) =>
       takenAsFieldError(transaction.insertInto("users").values(user).execute()),
     );
@@ -200,6 +184,10 @@ mutation("updateUser", {
     name: t.string({ description: "The new name." }),
     phone: t.string({ description: "The new telephone number." }),
     externalId: t.string({ description: 'The new external id; "" takes it away.' }),
+    role: t.id({
+      description:
+        "The new role: one of organizationRoles or customerRoles. It holds from the next request on.",
+    }),
     darkMode: t.boolean({ description: "Accepted for the sake of clients; not kept." }),
     darkModeSyncWithOs: t.boolean({ description: "Accepted for the sake of clients; not kept." }),
   }),
@@ -207,14 +195,25 @@ mutation("updateUser", {
   resolve: async (input, context) => {
     const id = requiredId("User", input.id, "id");
     const { user, version } = await context.feed.transact(async (transaction) => {
+      const user = await transaction
+        .selectFrom("users")
+        .select("customerId")
+        .where("id", "=", id)
+        .executeTakeFirst();
+      if (user === undefined) throw notFound("id", "user");
       const changes: Partial<UserRow> = { id };
+      if (input.role != null) changes.role = roleInput(input.role, user.customerId);
       if (input.name != null) changes.name = input.name.trim();
       if (input.phone != null) changes.phone = input.phone;
       if (input.externalId != null) changes.externalId = input.externalId || null;
       const updated = await takenAsFieldError(
-        transaction.updateTable("users").set(changes).where("id", "=", id).returningAll().executeTakeFirst(),
+        transaction
+          .updateTable("users")
+          .set(changes)
+          .where("id", "=", id)
+          .returningAll()
+          .executeTakeFirstOrThrow(),
       );
-      if (updated === undefined) throw notFound("id", "user");
       const version = updated.customerId === null ? 0 : await touchCustomer(transaction, updated.customerId);
       return { user: updated, version };
     });
@@ -264,14 +263,7 @@ interface NewUserInput {
   role: string;
 }
 
-function newUser(input: NewUserInput, roles: readonly Role[], customerId: string | null): UserRow {
-  const role = roles.find((candidate) => roleNodeId(candidate) === input.role || candidate.id === input.role);
-  if (role === undefined) {
-    throw new InputError(
-      "role",
-      `This is not a role of ${customerId === null ? "the organization" : "a customer"}.`,
-    );
-  }
+function newUser(input: NewUserInput, customerId: string | null): UserRow {
   return {
     id: newId(),
     customerId,
@@ -279,9 +271,20 @@ function newUser(input: NewUserInput, roles: readonly Role[], customerId: string
     name: input.name?.trim() ?? "",
     externalId: input.externalId || null,
     phone: input.phone ?? "",
-    role: role.id,
+    role: roleInput(input.role, customerId),
     createdAtMs: Date.now(),
   };
+}
+
+/** The role that an input names by its node id or its plain one, of those that such a user can have. */
+function roleInput(given: string, customerId: string | null): string {
+  const roles = customerId === null ? organizationRoles : customerRoles;
+  const role = roles.find((candidate) => roleNodeId(candidate) === given || candidate.id === given);
+  if (role !== undefined) return role.id;
+  throw new InputError(
+    "role",
+    `This is not a role of ${customerId === null ? "the organization" : "a customer"}.`,
+  );
 }
 
 async function visibleUser(context: Context, id: string): Promise<UserRow | null> {
@@ -295,9 +298,6 @@ async function visibleUser(context: Context, id: string): Promise<UserRow | null
 }
 
 const roleNodeId = (role: Role): string => Buffer.from(`UserRole:${role.id}`, "utf8").toString("base64");
-
-export const roleOf = (user: Pick<UserRow, "role">): Role =>
-  [...organizationRoles, ...customerRoles].find((role) => role.id === user.role) ?? customerRoles[0]!;
 
 async function takenAsFieldError<Result>(write: Promise<Result>): Promise<Result> {
   try {

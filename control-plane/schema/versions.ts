@@ -32,7 +32,7 @@ builder.objectFields(Integration, (t) => ({
     {
       type: Integration,
       description: "The published versions; the newest first unless sortBy says otherwise.",
-      authScopes: { admin: true },
+      authScopes: { organization: true },
       args: {
         versionIsAvailable: t.arg.boolean({
           description: "Only versions that are available (true), or are not (false).",
@@ -77,7 +77,7 @@ builder.objectFields(Integration, (t) => ({
     type: User,
     nullable: true,
     description: "Who published the version; null for a draft, and where it was the first admin token.",
-    authScopes: { admin: true },
+    authScopes: { organization: true },
     load: loadUsers,
     resolve: ({ version }) => version?.createdByUserId,
   }),
@@ -89,7 +89,7 @@ builder.objectFields(Integration, (t) => ({
   versionAttributes: t.string({
     nullable: true,
     description: "JSON with facts on where the version comes from.",
-    authScopes: { admin: true },
+    authScopes: { organization: true },
     resolve: ({ version }) => version?.attributesJson,
   }),
   versionIsAvailable: t.boolean({

@@ -18,6 +18,14 @@ export interface KeyOwner {
 export const isValidKey = (row: ApiKeyRow, nowMs = Date.now()): boolean =>
   row.revokedAtMs === null && (row.expiresAtMs === null || row.expiresAtMs > nowMs);
 
+export type KeyStatus = "ACTIVE" | "EXPIRED" | "REVOKED";
+
+/** A key that was revoked stays so, also once it would have expired. */
+export function keyStatus(row: ApiKeyRow, nowMs = Date.now()): KeyStatus {
+  if (row.revokedAtMs !== null) return "REVOKED";
+  return isValidKey(row, nowMs) ? "ACTIVE" : "EXPIRED";
+}
+
 export const maskOf = (row: Pick<ApiKeyRow, "prefix" | "last4">): string => maskKey(row.prefix, row.last4);
 
 /** The keys that an owner has for a flow, or for all its flows, the oldest first; revoked ones among them. */
@@ -34,6 +42,24 @@ export function keysOf(
     .orderBy("id");
   if (owner.stableKey !== undefined) query = query.where("stableKey", "=", owner.stableKey);
   return query.execute();
+}
+
+export function keyById(database: Reader, id: string): Promise<ApiKeyRow | undefined> {
+  return database.selectFrom("apiKeys").selectAll().where("id", "=", id).executeTakeFirst();
+}
+
+/** The key that took the place of this one, or undefined. */
+export function successorOf(database: Reader, row: ApiKeyRow): Promise<ApiKeyRow | undefined> {
+  return database
+    .selectFrom("apiKeys")
+    .selectAll()
+    .where("ownerType", "=", row.ownerType)
+    .where("ownerId", "=", row.ownerId)
+    .where("stableKey", "=", row.stableKey)
+    .where("rotatedFromId", "=", row.id)
+    .orderBy("id", "desc")
+    .limit(1)
+    .executeTakeFirst();
 }
 
 /** The owner's row for this very key, revoked or not. */
@@ -84,12 +110,13 @@ export async function insertKey(
   return row;
 }
 
-export async function setKeyRevoked(
+export async function updateKey(
   transaction: ConfigTransaction,
   id: string,
-  revokedAtMs: number | null,
+  changes: Partial<Pick<ApiKeyRow, "name" | "expiresAtMs" | "revokedAtMs">>,
 ): Promise<void> {
-  await transaction.updateTable("apiKeys").set({ revokedAtMs }).where("id", "=", id).execute();
+  if (Object.keys(changes).length === 0) return;
+  await transaction.updateTable("apiKeys").set(changes).where("id", "=", id).execute();
 }
 
 /** The flows that need a key of the customer and have no valid one: what keeps an instance from its deploy. */

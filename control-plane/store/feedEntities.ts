@@ -11,6 +11,7 @@ import type {
   SettingsEntity,
 } from "../../shared/feed.ts";
 import { seal } from "../../shared/secrets.ts";
+import { keyStatus } from "./apiKeys.ts";
 import type { TouchedEntity } from "./feedVersions.ts";
 import type { ConfigDatabase, ConfigTransaction, Store } from "./store.ts";
 import type { ConfigTables } from "./tables.ts";
@@ -279,16 +280,21 @@ async function keysOfOwners(
     .execute();
 }
 
-/** Revoked keys of a flow that data planes hear of: enough to tell the organization why a sender is refused. */
-const revokedKeysMax = 20;
+/** Revoked keys, and expired keys, of a flow that data planes hear of: enough to say why a sender is refused. */
+const endedKeysMax = 20;
 
-/** Expired keys too: the data plane's clock decides, and a flow whose keys have all expired still needs one. */
+/**
+ * The latest expired keys are there, too: a flow whose keys have all expired still needs one. What expires
+ * later needs no message, as the data plane's own clock decides.
+ */
 function keyEntities(rows: KeyRow[]): KeyEntity[] {
-  const revoked = rows
-    .filter((row) => row.revokedAtMs !== null)
-    .sort((a, b) => b.revokedAtMs! - a.revokedAtMs!)
-    .slice(0, revokedKeysMax);
-  return [...rows.filter((row) => row.revokedAtMs === null), ...revoked].map(
-    ({ id, hmac, sealed, expiresAtMs, revokedAtMs }) => ({ id, hmac, sealed, expiresAtMs, revokedAtMs }),
-  );
+  const nowMs = Date.now();
+  const by = Map.groupBy(rows, (row) => keyStatus(row, nowMs));
+  const revoked = (by.get("REVOKED") ?? []).sort((a, b) => b.revokedAtMs! - a.revokedAtMs!);
+  const expired = (by.get("EXPIRED") ?? []).sort((a, b) => b.expiresAtMs! - a.expiresAtMs!);
+  return [
+    ...(by.get("ACTIVE") ?? []),
+    ...expired.slice(0, endedKeysMax),
+    ...revoked.slice(0, endedKeysMax),
+  ].map(({ id, hmac, sealed, expiresAtMs, revokedAtMs }) => ({ id, hmac, sealed, expiresAtMs, revokedAtMs }));
 }

@@ -142,3 +142,19 @@ export async function noteDataPlane(
     .onConflict((conflict) => conflict.column("id").doUpdateSet({ name, lastSeenAtMs, ...served }))
     .execute();
 }
+
+export interface KnownDataPlane {
+  id: string;
+  name: string;
+  lastSeenAtMs: number;
+}
+
+/** The data planes that were heard of since then. */
+export function dataPlanesSeenSince(store: Store, sinceMs: number): Promise<KnownDataPlane[]> {
+  return store.config
+    .selectFrom("dataPlanes")
+    .select(["id", "name", "lastSeenAtMs"])
+    .where("lastSeenAtMs", ">=", sinceMs)
+    .orderBy("name")
+    .execute();
+}

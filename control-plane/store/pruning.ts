@@ -79,6 +79,17 @@ export async function pruneCommands(store: Store, beforeMs: number): Promise<voi
     .execute();
 }
 
+/** Deletes up to `rowsMax` rows of the audit log from before `beforeMs`; returns how many went. */
+export async function pruneAuditLog(store: Store, beforeMs: number, rowsMax: number): Promise<number> {
+  const { numDeletedRows } = await store.config
+    .deleteFrom("auditLog")
+    .where("id", "in", (query) =>
+      query.selectFrom("auditLog").select("id").where("atMs", "<", beforeMs).orderBy("atMs").limit(rowsMax),
+    )
+    .executeTakeFirst();
+  return Number(numDeletedRows);
+}
+
 async function deleteExecutions(store: Store, ids: string[]): Promise<void> {
   if (ids.length === 0) return;
   await store.executions.transaction().execute(async (transaction) => {

@@ -63,7 +63,7 @@ export async function openStore(dataDir: string, masterKey: MasterKey): Promise<
 }
 
 function open<Tables>(file: string, migrations: readonly string[]): Kysely<Tables> {
-  const database = openSqlite(file, { synchronous: "full", cacheMb: 32 });
+  const database = openSqlite(file, { synchronous: "full", cacheMb: 32, secureDelete: true });
   migrate(database, migrations);
   return new Kysely<Tables>({ dialect: new SqliteDialect({ database }) });
 }

@@ -35,7 +35,7 @@ export interface ExecutionTables {
   rejections: RejectionsTable;
 }
 
-/** `epoch`, `feedVersion`, `wrappedPepper`, `masterKeyCheck`, `organizationId`, `organizationName`, ... */
+/** `epoch`, `feedVersion`, `wrappedPepper`, `masterKeyCheck`, `resealedUnder`, `organizationId`, `organizationName`, ... */
 interface MetaTable {
   key: string;
   value: string;

@@ -8,6 +8,8 @@ export interface ValidToken {
   id: string;
   role: TokenRole;
   userId: string | null;
+  /** The user's role as it is now; null for tokens that belong to no user. */
+  userRole: string | null;
   /** The customer of the user. */
   customerId: string | null;
 }
@@ -17,7 +19,7 @@ export function validToken(store: Store, hash: string): Promise<ValidToken | und
   return store.config
     .selectFrom("tokens")
     .leftJoin("users", "users.id", "tokens.userId")
-    .select(["tokens.id", "tokens.role", "tokens.userId", "users.customerId"])
+    .select(["tokens.id", "tokens.role", "tokens.userId", "users.role as userRole", "users.customerId"])
     .where("tokens.hash", "=", hash)
     .where("tokens.revokedAtMs", "is", null)
     .where((eb) => eb.or([eb("tokens.expiresAtMs", "is", null), eb("tokens.expiresAtMs", ">", Date.now())]))
@@ -61,4 +63,18 @@ export async function storeToken(
       lastUsedAtMs: null,
     })
     .execute();
+}
+
+/** Notes when tokens were last used, in one transaction; forward only. */
+export async function writeTokenUse(store: Store, uses: ReadonlyMap<string, number>): Promise<void> {
+  await store.config.transaction().execute(async (transaction) => {
+    for (const [id, lastUsedAtMs] of uses) {
+      await transaction
+        .updateTable("tokens")
+        .set({ lastUsedAtMs })
+        .where("id", "=", id)
+        .where((eb) => eb.or([eb("lastUsedAtMs", "is", null), eb("lastUsedAtMs", "<", lastUsedAtMs)]))
+        .execute();
+    }
+  });
 }

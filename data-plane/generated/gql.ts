@@ -21,6 +21,8 @@ type Documents = {
     "\n  mutation leaseCommands($input: LeaseCommandsInput!) {\n    leaseCommands(input: $input) {\n      commands\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.LeaseCommandsDocument,
     "\n  mutation completeCommands($input: CompleteCommandsInput!) {\n    completeCommands(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.CompleteCommandsDocument,
     "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportEventsDocument,
+    "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportKeyUseDocument,
+    "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ConfirmMasterKeysDocument,
 };
 const documents: Documents = {
     "\n  subscription feed($dataPlaneId: String!, $name: String!, $url: String) {\n    feed(dataPlaneId: $dataPlaneId, name: $name, url: $url) {\n      epoch\n      version\n      commandsWaiting\n    }\n  }\n": types.FeedDocument,
@@ -29,6 +31,8 @@ const documents: Documents = {
     "\n  mutation leaseCommands($input: LeaseCommandsInput!) {\n    leaseCommands(input: $input) {\n      commands\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.LeaseCommandsDocument,
     "\n  mutation completeCommands($input: CompleteCommandsInput!) {\n    completeCommands(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.CompleteCommandsDocument,
     "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ReportEventsDocument,
+    "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ReportKeyUseDocument,
+    "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ConfirmMasterKeysDocument,
 };
 
 /**
@@ -55,6 +59,14 @@ export function graphql(source: "\n  mutation completeCommands($input: CompleteC
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
 export function graphql(source: "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n"): typeof import('./graphql.ts').ReportEventsDocument;
+/**
+ * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
+ */
+export function graphql(source: "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n"): typeof import('./graphql.ts').ReportKeyUseDocument;
+/**
+ * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
+ */
+export function graphql(source: "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n"): typeof import('./graphql.ts').ConfirmMasterKeysDocument;
 
 
 export function graphql(source: string) {

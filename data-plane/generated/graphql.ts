@@ -28,6 +28,20 @@ export type CompleteCommandsInput = {
   results: unknown;
 };
 
+/** What confirmMasterKeys is given. */
+export type ConfirmMasterKeysInput = {
+  /** Any text; the payload echoes it. */
+  clientMutationId?: string | number | null | undefined;
+  /** The data plane's own id. */
+  dataPlaneId: string;
+  /** The keys that it holds. */
+  fingerprints: Array<string>;
+  /** Of them the keys that webhooks which it accepted and has not finished may need. */
+  inUse: Array<string>;
+  /** The version of the feed that it served when it looked. */
+  servedVersion: number;
+};
+
 /** What leaseCommands is given. */
 export type LeaseCommandsInput = {
   /** Any text; the payload echoes it. */
@@ -46,6 +60,16 @@ export type ReportEventsInput = {
   dataPlaneId: string;
   /** A list of events, at most 1000; the same event may come again. */
   events: unknown;
+};
+
+/** What reportKeyUse is given. */
+export type ReportKeyUseInput = {
+  /** Any text; the payload echoes it. */
+  clientMutationId?: string | number | null | undefined;
+  /** The data plane that reports. */
+  dataPlaneId: string;
+  /** A list of {keyId, lastUsedAtMs}, at most 1000; the same use may come again. */
+  uses: unknown;
 };
 
 export type FeedSubscriptionVariables = Exact<{
@@ -93,6 +117,20 @@ export type ReportEventsMutationVariables = Exact<{
 
 
 export type ReportEventsMutation = { reportEvents: { confirmed: Array<string> | null, errors: Array<{ field: string, messages: Array<string> }> } };
+
+export type ReportKeyUseMutationVariables = Exact<{
+  input: ReportKeyUseInput;
+}>;
+
+
+export type ReportKeyUseMutation = { reportKeyUse: { errors: Array<{ field: string, messages: Array<string> }> } };
+
+export type ConfirmMasterKeysMutationVariables = Exact<{
+  input: ConfirmMasterKeysInput;
+}>;
+
+
+export type ConfirmMasterKeysMutation = { confirmMasterKeys: { errors: Array<{ field: string, messages: Array<string> }> } };
 
 export class TypedDocumentString<TResult, TVariables>
   extends String
@@ -169,3 +207,23 @@ export const ReportEventsDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<ReportEventsMutation, ReportEventsMutationVariables>;
+export const ReportKeyUseDocument = new TypedDocumentString(`
+    mutation reportKeyUse($input: ReportKeyUseInput!) {
+  reportKeyUse(input: $input) {
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ReportKeyUseMutation, ReportKeyUseMutationVariables>;
+export const ConfirmMasterKeysDocument = new TypedDocumentString(`
+    mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {
+  confirmMasterKeys(input: $input) {
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ConfirmMasterKeysMutation, ConfirmMasterKeysMutationVariables>;

@@ -106,3 +106,32 @@ export const deployInstanceMutation = graphql(`
     }
   }
 `);
+
+export const masterKeysQuery = graphql(`
+  query masterKeys {
+    masterKeys {
+      fingerprints
+      dataPlanes { id name isLive fingerprints inUse servedVersion }
+    }
+  }
+`);
+
+export const reloadMasterKeysMutation = graphql(`
+  mutation reloadMasterKeys {
+    reloadMasterKeys(input: {}) {
+      masterKeys { fingerprints }
+      errors { field messages }
+    }
+  }
+`);
+
+export const resealSecretsMutation = graphql(`
+  mutation resealSecrets {
+    resealSecrets(input: {}) {
+      resealedCount
+      isDone
+      feedVersion
+      errors { field messages }
+    }
+  }
+`);

@@ -33,6 +33,8 @@ export async function testControlPlane(environment: Record<string, string> = {})
     SWITCHYARD_ADMIN_TOKEN: adminToken,
     SWITCHYARD_LOG_LEVEL: "silent",
     SWITCHYARD_DEPLOY_WAIT_MS: "300",
+    // Tests are faster than people: those of the limit set one.
+    SWITCHYARD_API_REQUESTS_PER_SECOND: "0",
     ...environment,
   });
   const controlPlane: ControlPlane = await startControlPlane(config);

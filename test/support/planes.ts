@@ -139,6 +139,8 @@ async function planeEnvironment(
     SWITCHYARD_CONTROL_URL: `http://127.0.0.1:${controlPort}`,
     SWITCHYARD_ADMIN_TOKEN: newSecret("test_"),
     SWITCHYARD_LOG_LEVEL: "warn",
+    // Tests are faster than people: those of the limit set one.
+    SWITCHYARD_API_REQUESTS_PER_SECOND: "0",
     ...environment,
   };
 }

@@ -28,6 +28,9 @@ type Documents = {
     "\n  query findInstance($customer: ID!, $integration: ID!) {\n    instances(customer: $customer, integration: $integration, isSystem: false) { nodes { id } }\n  }\n": typeof types.FindInstanceDocument,
     "\n  mutation createInstance($name: String!, $integration: ID!, $customer: ID!) {\n    createInstance(input: { name: $name, integration: $integration, customer: $customer }) {\n      instance { id }\n      errors { field messages }\n    }\n  }\n": typeof types.CreateInstanceDocument,
     "\n  mutation deployInstance($id: ID!) {\n    deployInstance(input: { id: $id }) {\n      instance { id flowConfigs { nodes { id webhookUrl flow { name } } } }\n      pendingDataPlanes\n      errors { field messages }\n    }\n  }\n": typeof types.DeployInstanceDocument,
+    "\n  query masterKeys {\n    masterKeys {\n      fingerprints\n      dataPlanes { id name isLive fingerprints inUse servedVersion }\n    }\n  }\n": typeof types.MasterKeysDocument,
+    "\n  mutation reloadMasterKeys {\n    reloadMasterKeys(input: {}) {\n      masterKeys { fingerprints }\n      errors { field messages }\n    }\n  }\n": typeof types.ReloadMasterKeysDocument,
+    "\n  mutation resealSecrets {\n    resealSecrets(input: {}) {\n      resealedCount\n      isDone\n      feedVersion\n      errors { field messages }\n    }\n  }\n": typeof types.ResealSecretsDocument,
 };
 const documents: Documents = {
     "\n  mutation publishComponent($input: PublishComponentInput!) {\n    publishComponent(input: $input) {\n      publishResult { component { id versionNumber } iconUploadUrl packageUploadUrl }\n      errors { field messages }\n    }\n  }\n": types.PublishComponentDocument,
@@ -43,6 +46,9 @@ const documents: Documents = {
     "\n  query findInstance($customer: ID!, $integration: ID!) {\n    instances(customer: $customer, integration: $integration, isSystem: false) { nodes { id } }\n  }\n": types.FindInstanceDocument,
     "\n  mutation createInstance($name: String!, $integration: ID!, $customer: ID!) {\n    createInstance(input: { name: $name, integration: $integration, customer: $customer }) {\n      instance { id }\n      errors { field messages }\n    }\n  }\n": types.CreateInstanceDocument,
     "\n  mutation deployInstance($id: ID!) {\n    deployInstance(input: { id: $id }) {\n      instance { id flowConfigs { nodes { id webhookUrl flow { name } } } }\n      pendingDataPlanes\n      errors { field messages }\n    }\n  }\n": types.DeployInstanceDocument,
+    "\n  query masterKeys {\n    masterKeys {\n      fingerprints\n      dataPlanes { id name isLive fingerprints inUse servedVersion }\n    }\n  }\n": types.MasterKeysDocument,
+    "\n  mutation reloadMasterKeys {\n    reloadMasterKeys(input: {}) {\n      masterKeys { fingerprints }\n      errors { field messages }\n    }\n  }\n": types.ReloadMasterKeysDocument,
+    "\n  mutation resealSecrets {\n    resealSecrets(input: {}) {\n      resealedCount\n      isDone\n      feedVersion\n      errors { field messages }\n    }\n  }\n": types.ResealSecretsDocument,
 };
 
 /**
@@ -97,6 +103,18 @@ export function graphql(source: "\n  mutation createInstance($name: String!, $in
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
 export function graphql(source: "\n  mutation deployInstance($id: ID!) {\n    deployInstance(input: { id: $id }) {\n      instance { id flowConfigs { nodes { id webhookUrl flow { name } } } }\n      pendingDataPlanes\n      errors { field messages }\n    }\n  }\n"): typeof import('./graphql.ts').DeployInstanceDocument;
+/**
+ * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
+ */
+export function graphql(source: "\n  query masterKeys {\n    masterKeys {\n      fingerprints\n      dataPlanes { id name isLive fingerprints inUse servedVersion }\n    }\n  }\n"): typeof import('./graphql.ts').MasterKeysDocument;
+/**
+ * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
+ */
+export function graphql(source: "\n  mutation reloadMasterKeys {\n    reloadMasterKeys(input: {}) {\n      masterKeys { fingerprints }\n      errors { field messages }\n    }\n  }\n"): typeof import('./graphql.ts').ReloadMasterKeysDocument;
+/**
+ * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
+ */
+export function graphql(source: "\n  mutation resealSecrets {\n    resealSecrets(input: {}) {\n      resealedCount\n      isDone\n      feedVersion\n      errors { field messages }\n    }\n  }\n"): typeof import('./graphql.ts').ResealSecretsDocument;
 
 
 export function graphql(source: string) {

@@ -125,6 +125,21 @@ export type DeployInstanceMutationVariables = Exact<{
 
 export type DeployInstanceMutation = { deployInstance: { pendingDataPlanes: Array<string> | null, instance: { id: string, flowConfigs: { nodes: Array<{ id: string, webhookUrl: string, flow: { name: string } | null }> } } | null, errors: Array<{ field: string, messages: Array<string> }> } };
 
+export type MasterKeysQueryVariables = Exact<{ [key: string]: never; }>;
+
+
+export type MasterKeysQuery = { masterKeys: { fingerprints: Array<string>, dataPlanes: Array<{ id: string, name: string, isLive: boolean, fingerprints: Array<string>, inUse: Array<string>, servedVersion: number | null }> } };
+
+export type ReloadMasterKeysMutationVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ReloadMasterKeysMutation = { reloadMasterKeys: { masterKeys: { fingerprints: Array<string> } | null, errors: Array<{ field: string, messages: Array<string> }> } };
+
+export type ResealSecretsMutationVariables = Exact<{ [key: string]: never; }>;
+
+
+export type ResealSecretsMutation = { resealSecrets: { resealedCount: number | null, isDone: boolean | null, feedVersion: number | null, errors: Array<{ field: string, messages: Array<string> }> } };
+
 export class TypedDocumentString<TResult, TVariables>
   extends String
   implements DocumentTypeDecoration<TResult, TVariables>
@@ -316,3 +331,44 @@ export const DeployInstanceDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<DeployInstanceMutation, DeployInstanceMutationVariables>;
+export const MasterKeysDocument = new TypedDocumentString(`
+    query masterKeys {
+  masterKeys {
+    fingerprints
+    dataPlanes {
+      id
+      name
+      isLive
+      fingerprints
+      inUse
+      servedVersion
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<MasterKeysQuery, MasterKeysQueryVariables>;
+export const ReloadMasterKeysDocument = new TypedDocumentString(`
+    mutation reloadMasterKeys {
+  reloadMasterKeys(input: {  }) {
+    masterKeys {
+      fingerprints
+    }
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ReloadMasterKeysMutation, ReloadMasterKeysMutationVariables>;
+export const ResealSecretsDocument = new TypedDocumentString(`
+    mutation resealSecrets {
+  resealSecrets(input: {  }) {
+    resealedCount
+    isDone
+    feedVersion
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ResealSecretsMutation, ResealSecretsMutationVariables>;
