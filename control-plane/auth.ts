@@ -5,7 +5,7 @@ import type { Config } from "../shared/config.ts";
 import { newSecret } from "../shared/ids.ts";
 import { equalInConstantTime, tokenHash } from "../shared/secrets.ts";
 import type { Services, Viewer } from "./context.ts";
-import { embeddedViewer, isJwt } from "./jwt.ts";
+import { embeddedViewer, isJwt, type Origin } from "./jwt.ts";
 import { customerAdmin, organizationAdmin, roleOf } from "./roles.ts";
 import type { Store } from "./store/store.ts";
 import { hasTokenHash, hasTokenOf, storeToken, type ValidToken, validToken } from "./store/tokens.ts";
@@ -13,7 +13,7 @@ import { createTokenUse } from "./tokenUse.ts";
 
 export interface Authenticator {
   /** The viewer of an Authorization header; null without one; "refused" for a token that is not valid. */
-  viewer(authorization: string | undefined): Promise<Viewer | null | "refused">;
+  viewer(authorization: string | undefined, origin: Origin): Promise<Viewer | null | "refused">;
   stop(): Promise<void>;
 }
 
@@ -27,7 +27,7 @@ export function createAuthenticator({
   const dataPlaneHash = config.dataPlaneToken === undefined ? null : tokenHash(config.dataPlaneToken);
   const tokenUse = createTokenUse(store, log);
   return {
-    async viewer(authorization) {
+    async viewer(authorization, origin) {
       const token = bearerToken(authorization);
       if (token === null) return null;
       if (token === "") return "refused";
@@ -38,7 +38,7 @@ export function createAuthenticator({
       if (dataPlaneHash !== null && equalInConstantTime(hash, dataPlaneHash)) {
         return { role: "DATA_PLANE", tokenId: null };
       }
-      if (isJwt(token)) return (await embeddedViewer(store, feed, token)) ?? "refused";
+      if (isJwt(token)) return (await embeddedViewer({ store, feed }, token, origin)) ?? "refused";
       const row = await validToken(store, hash);
       const viewer = row === undefined ? null : viewerOf(row);
       if (viewer === null) return "refused";

@@ -14,6 +14,12 @@ import { customerIdOf, makeEmbeddedUser, userByExternalId } from "./store/embedd
 import { readSigningKeys, type SigningKeyRow } from "./store/signingKeys.ts";
 import type { Store } from "./store/store.ts";
 
+/** Where a request came from, for the audit log. */
+export interface Origin {
+  remoteAddress: string;
+  requestId: string;
+}
+
 const lifetimeSecondsMax = 3600;
 /** How far the signer's clock may be ahead of ours. */
 const clockSkewSeconds = 60;
@@ -38,7 +44,11 @@ type Claims = z.infer<typeof claimsSchema>;
 export const isJwt = (token: string): boolean => /^[\w-]+\.[\w-]+\.[\w-]*$/.test(token);
 
 /** The customer's user that the token speaks for, made when first seen; null where it is refused. */
-export async function embeddedViewer(store: Store, feed: ChangeFeed, token: string): Promise<Viewer | null> {
+export async function embeddedViewer(
+  { store, feed }: { store: Store; feed: ChangeFeed },
+  token: string,
+  origin: Origin,
+): Promise<Viewer | null> {
   const claims = await verifiedClaims(store, token);
   if (claims === null) return null;
   const customerId = await customerIdOf(store.config, claims.customer);
@@ -47,13 +57,19 @@ export async function embeddedViewer(store: Store, feed: ChangeFeed, token: stri
   const claimed = claims.role == null ? null : claims.role === "admin" ? customerAdmin : customerMember;
   // What this token says holds for this token; where it says nothing, the user has its own role.
   const role = claimed ?? (found === undefined ? customerMember : roleOf({ ...found, customerId }));
-  const userId = found?.id ?? (await makeUser(feed, customerId, claims, role));
+  const userId = found?.id ?? (await makeUser(feed, customerId, claims, role, origin));
   return { role: viewerRole(role), tokenId: null, userId, customerId };
 }
 
-function makeUser(feed: ChangeFeed, customerId: string, claims: Claims, role: Role): Promise<string> {
+function makeUser(
+  feed: ChangeFeed,
+  customerId: string,
+  claims: Claims,
+  role: Role,
+  origin: Origin,
+): Promise<string> {
   const user = { customerId, externalId: claims.sub, name: claims.name ?? "", role: role.id };
-  return feed.transact((transaction) => makeEmbeddedUser(transaction, user));
+  return feed.transact((transaction) => makeEmbeddedUser(transaction, user, origin));
 }
 
 /** The keys are read at each request: what a removed key has signed is refused from then on. */

@@ -80,13 +80,18 @@ export async function startServer(services: Services, authenticator: Authenticat
       trustedProxies,
     );
 
+  const originOf = (request: IncomingMessage) => ({
+    remoteAddress: addressOf(request),
+    requestId: randomUUID(),
+  });
+
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     if (path === "/healthz") return sendJson(response, 200, { status: "ok" });
     if (path === "/readyz") return ready(response);
     if (path === "/api") return api(request, response);
     if (path === "/audit.jsonl") {
-      const viewer = await authenticator.viewer(request.headers.authorization);
+      const viewer = await authenticator.viewer(request.headers.authorization, originOf(request));
       return handleAuditExport(services, viewer, request, response);
     }
     if (path.startsWith("/uploads/")) return handleUpload(services, request, response);
@@ -98,7 +103,7 @@ export async function startServer(services: Services, authenticator: Authenticat
     }
     if (path.startsWith("/media/")) return handleMedia(services, request, response);
     if (path.startsWith("/bundles/")) {
-      const viewer = await authenticator.viewer(request.headers.authorization);
+      const viewer = await authenticator.viewer(request.headers.authorization, originOf(request));
       if (viewer === null || viewer === "refused" || viewer.role !== "DATA_PLANE") {
         return sendJson(response, 401, { error: { message: "A data plane's token is required." } });
       }
@@ -121,7 +126,7 @@ export async function startServer(services: Services, authenticator: Authenticat
     // A token is never sent by a browser on its own, so a page of any origin may use one that it was given.
     response.setHeader("access-control-allow-origin", "*");
     if (request.method === "OPTIONS") return preflight(response);
-    const signedIn = await authenticator.viewer(request.headers.authorization);
+    const signedIn = await authenticator.viewer(request.headers.authorization, { remoteAddress, requestId });
     const viewer = signedIn === "refused" ? null : signedIn;
     const seconds =
       viewer?.role === "DATA_PLANE" ? 0 : rateLimit.secondsToWait(callerOf(viewer, remoteAddress));

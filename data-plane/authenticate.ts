@@ -1,10 +1,11 @@
 /**
  * API keys: which ones a request must show for a flow, and whether one that it sent is valid.
  *
- * A key that was sent is turned into its HMAC under the secret pepper, and looked up by that in a map of the
- * flow's keys, however many they are. Comparing with each key in constant time would add nothing: how long the
- * lookup takes can depend on the HMAC only, and without the pepper nobody can choose or foresee that.
+ * A key that was sent is turned into its HMAC under the secret pepper. A map finds the flow's key with the same
+ * first half, however many keys there are, and the whole is compared in constant time. How long the map takes can
+ * depend on the HMAC only, and without the pepper nobody can choose or foresee that.
  */
+import { timingSafeEqual } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { type Definition, type Flow, securityTypeOf } from "../shared/definition.ts";
 import type { InstanceEntity, IntegrationEntity, KeyEntity } from "../shared/feed.ts";
@@ -111,7 +112,7 @@ export function checkKeys(rule: KeyRule, sentHmacs: readonly string[], nowMs: nu
   let problem: KeyProblem = { kind: "wrong" };
   for (const hmac of sentHmacs) {
     for (const list of rule.lists) {
-      const key = indexOf(list).byHmac.get(hmac);
+      const key = findKey(indexOf(list), hmac);
       if (key === undefined) continue;
       if (isRevoked(key)) problem = { kind: "revoked", key };
       else if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs) problem = { kind: "expired", key };
@@ -137,19 +138,32 @@ export function everyFlowNeedsKey(
 /** In a replica of an earlier release the field is not there: what it held were keys that were not revoked. */
 const isRevoked = ({ revokedAtMs }: KeyEntity): boolean => (revokedAtMs ?? null) !== null;
 
+const hmacHalf = 22;
+
 interface KeyIndex {
-  byHmac: ReadonlyMap<string, KeyEntity>;
+  /** By the first half of the HMAC (132 bits: two keys never share it). */
+  byHalf: ReadonlyMap<string, { key: KeyEntity; bytes: Buffer }>;
   hasUnrevoked: boolean;
 }
 
 /** Made once for each list, and gone with it: a list is part of a compiled instance or integration. */
 const indexes = new WeakMap<readonly KeyEntity[], KeyIndex>();
 
+function findKey({ byHalf }: KeyIndex, hmac: string): KeyEntity | undefined {
+  const found = byHalf.get(hmac.slice(0, hmacHalf));
+  if (found === undefined) return undefined;
+  const bytes = Buffer.from(hmac, "base64url");
+  const isSame = bytes.length === found.bytes.length && timingSafeEqual(bytes, found.bytes);
+  return isSame ? found.key : undefined;
+}
+
 function indexOf(keys: readonly KeyEntity[]): KeyIndex {
   let index = indexes.get(keys);
   if (index === undefined) {
     index = {
-      byHmac: new Map(keys.map((key) => [key.hmac, key])),
+      byHalf: new Map(
+        keys.map((key) => [key.hmac.slice(0, hmacHalf), { key, bytes: Buffer.from(key.hmac, "base64url") }]),
+      ),
       hasUnrevoked: keys.some((key) => !isRevoked(key)),
     };
     indexes.set(keys, index);

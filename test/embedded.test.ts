@@ -37,6 +37,13 @@ describe("a token that the organization has signed", () => {
     );
     const ofSub = customer.users.nodes.filter((user: { externalId: string }) => user.externalId === sub);
     expect(ofSub).toEqual([{ id: me.id, externalId: sub, name: "Ann" }]);
+    const { auditLog } = await plane.api(
+      `query ($id: ID!) { auditLog(objectId: $id) { nodes { action outcome remoteAddress } } }`,
+      { id: me.id },
+    );
+    expect(auditLog.nodes).toEqual([
+      { action: "embeddedUserFirstSeen", outcome: "SUCCEEDED", remoteAddress: "127.0.0.1" },
+    ]);
   });
 
   test("makes one user, however many requests come first", async () => {

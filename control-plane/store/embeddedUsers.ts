@@ -1,5 +1,6 @@
 /** The users of embedded customers: known by what a signed token says of them. */
-import { newId } from "../../shared/ids.ts";
+import { newId, toNodeId } from "../../shared/ids.ts";
+import { insertAuditRow, type NewAuditRow } from "./auditLog.ts";
 import { touchCustomer } from "./feedVersions.ts";
 import type { ConfigDatabase, ConfigTransaction } from "./store.ts";
 import type { ConfigTables } from "./tables.ts";
@@ -40,6 +41,7 @@ export function userByExternalId(
 export async function makeEmbeddedUser(
   transaction: ConfigTransaction,
   { customerId, externalId, name, role }: EmbeddedUser,
+  origin: Pick<NewAuditRow, "remoteAddress" | "requestId">,
 ): Promise<string> {
   const found = await userByExternalId(transaction, customerId, externalId);
   if (found !== undefined) return found.id;
@@ -58,6 +60,18 @@ export async function makeEmbeddedUser(
       createdAtMs: Date.now(),
     })
     .execute();
+  // No mutation makes this user, so this is what the audit log hears of it.
+  await insertAuditRow(transaction, {
+    ...origin,
+    actor: id,
+    actorRole: role,
+    tokenId: null,
+    action: "embeddedUserFirstSeen",
+    objectId: toNodeId("User", id),
+    customerId,
+    outcome: "SUCCEEDED",
+    detailJson: JSON.stringify({ after: { externalId, name, role } }),
+  });
   await touchCustomer(transaction, customerId);
   return id;
 }
