@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 import { endedExecution } from "../support/executionRecord.ts";
 import { bootPlanes, type TestPlanes } from "../support/planes.ts";
 import { deployTo, publishAndDeploy, publishYamlFixture } from "../support/publishAndDeploy.ts";
@@ -10,7 +10,7 @@ let planes: TestPlanes;
 
 beforeAll(async () => {
   planes = await bootPlanes({
-    environment: { SWITCHYARD_ENDPOINT_REQUESTS_PER_SECOND: "20", SWITCHYARD_JOURNAL_ENTRIES_MAX: "12" },
+    environment: { SWITCHYARD_ENDPOINT_REQUESTS_PER_SECOND: "20" },
   });
 });
 afterAll(() => planes?.stop());
@@ -30,7 +30,10 @@ test("429 with Retry-After above the rate of an endpoint; another endpoint does 
 });
 
 test("503 with Retry-After when the journal is full; what was accepted runs, and then there is room again", async () => {
-  const { instances } = await publishAndDeploy(planes, "flow-kinds", ["full-a"]);
+  // Planes of its own: in so small a journal a few requests of another test would be in the way.
+  const full = await bootPlanes({ environment: { SWITCHYARD_JOURNAL_ENTRIES_MAX: "12" } });
+  onTestFinished(() => full.stop());
+  const { instances } = await publishAndDeploy(full, "flow-kinds", ["full-a"]);
   const slow = instances["full-a"]!.webhookUrls["Slow"]!;
   const answers = await Promise.all(
     Array.from({ length: 18 }, () => sendWebhook(slow, { body: { waitMs: 1500 } })),
@@ -43,7 +46,7 @@ test("503 with Retry-After when the journal is full; what was accepted runs, and
   expect(refused[0]).toMatchObject({ json: { error: { code: "JOURNAL_FULL" } } });
   expect(Number(refused[0]!.headers.get("retry-after"))).toBeGreaterThan(0);
   for (const answer of accepted)
-    expect((await endedExecution(planes, answer.executionId!)).status).toBe("SUCCEEDED");
+    expect((await endedExecution(full, answer.executionId!)).status).toBe("SUCCEEDED");
   await waitFor(async () => (await sendWebhook(slow, { body: { waitMs: 1 } })).status === 200, 5_000);
 });
 
