@@ -87,7 +87,7 @@ export async function admit(
   const contentType = headerOf(request.headers, "content-type") ?? "";
   if (first !== null && !acceptsContentType(first, contentType, body))
     return contentTypeRefusal(first, contentType, endpoint.instance);
-  const parsed = await parser.parse(body, contentType, bodyPaths(endpoint));
+  const parsed = await parser.parse(body, contentType, () => bodyPaths(endpoint));
   if (!parsed.ok) return refusal("BODY_INVALID", parsed.message, endpoint.instance);
 
   if (endpoint.preprocessFlow !== null && endpoint.flow === null) {

@@ -10,7 +10,7 @@ import type { Executions } from "./executions.ts";
 import { keyChecksOfCommands } from "./keyChecks.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import type { Replica } from "./replica.ts";
-import { draftEndpoint, type Endpoint, endpointAt } from "./resolve.ts";
+import { draftEndpoint, type Endpoint, endpointAt, endpointOf } from "./resolve.ts";
 import type { Runner } from "./runs.ts";
 
 export interface CommandsOptions {
@@ -101,23 +101,10 @@ type Payload<Kind extends Command["kind"]> = Extract<Command, { kind: Kind }>["p
 async function runFlow(options: CommandsOptions, payload: Payload<"RUN_FLOW">): Promise<string | null> {
   const { replica } = options;
   const instance = replica.instance(payload.instanceId);
-  const source = instance && replica.definition(instance.entity.definitionDigest);
-  const integration = instance && replica.integration(instance.entity.integrationId);
-  const flow = source ? flowByStableKey(source.definition, payload.flowStableKey) : undefined;
-  if (!instance || !source || !integration || flow === undefined)
-    return "The flow is not deployed on this data plane.";
-  const { versionId, versionNumber } = instance.entity;
-  const endpoint: Endpoint = {
-    kind: "flow",
-    source,
-    versionId,
-    versionNumber,
-    integration,
-    instance,
-    keyInstance: instance,
-    flow,
-    preprocessFlow: null,
-  };
+  const base = instance && endpointOf(replica, instance);
+  const flow = base ? flowByStableKey(base.source.definition, payload.flowStableKey) : undefined;
+  if (!base || flow === undefined) return "The flow is not deployed on this data plane.";
+  const endpoint: Endpoint = { ...base, flow };
   return start(options, endpoint, {
     executionId: payload.executionId,
     request: payload.request,

@@ -8,11 +8,14 @@ import type { LargeBodyTask } from "./largeBodiesThread.ts";
 import { bodyKind, mediaTypeOf, type ParsedBody, parseBody } from "./parse.ts";
 
 export interface BodyParser {
-  /** `paths`: where routing values are read from, below `body` (each starts with `data`). */
+  /**
+   * `paths`: where routing values are read from, below `body` (each starts with `data`); asked for large bodies
+   * only.
+   */
   parse(
     bytes: Buffer,
     contentType: string,
-    paths: readonly (readonly string[])[],
+    paths: () => readonly (readonly string[])[],
   ): Promise<ParsedBody> | ParsedBody;
   close(): Promise<void>;
 }
@@ -45,7 +48,7 @@ export function createBodyParser(): BodyParser {
       const kind = bodyKind(mediaTypeOf(contentType));
       if (bytes.length <= inlineBytesMax[kind]) return parseBody(bytes, contentType);
       pool ??= start();
-      const task: LargeBodyTask = { bytes, contentType, paths };
+      const task: LargeBodyTask = { bytes, contentType, paths: paths() };
       return pool
         .run(task, { name: "parseLargeBody" })
         .catch((error: unknown): ParsedBody => ({ ok: false, message: messageOf(error) }));

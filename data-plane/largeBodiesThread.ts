@@ -1,4 +1,5 @@
 /** The thread behind largeBodies.ts. */
+import { valueAt } from "../shared/references.ts";
 import { type ParsedBody, parseBody } from "./parse.ts";
 
 export interface LargeBodyTask {
@@ -28,12 +29,7 @@ interface Tree {
 }
 
 function ownScalar(start: object, path: readonly string[]): string | number | boolean | undefined {
-  let value: unknown = start;
-  for (const key of path) {
-    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
-    if (Array.isArray(value) && !/^(0|[1-9]\d{0,8})$/.test(key)) return undefined;
-    value = (value as Record<string, unknown>)[key];
-  }
+  const value = valueAt(start, path, 0);
   return typeof value === "string" || typeof value === "number" || typeof value === "boolean"
     ? value
     : undefined;

@@ -6,7 +6,7 @@ import { type Flow, flowByStableKey } from "../shared/definition.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import type { CustomerUserEntity } from "../shared/feed.ts";
 import type { RequestSource } from "../shared/references.ts";
-import { needsBody, selectFromRequest, selectFromResult } from "../shared/references.ts";
+import { selectFromRequest, selectFromResult } from "../shared/references.ts";
 import {
   chooseCustomer,
   chooseFlow,
@@ -102,7 +102,8 @@ function flowEndpoint(replica: Replica, instance: CompiledInstance, stableKey: s
   return flow === undefined ? null : { ...base, flow };
 }
 
-function endpointOf(replica: Replica, instance: CompiledInstance): Endpoint | null {
+/** What all endpoints of an instance start from: no flow chosen, nothing run before. */
+export function endpointOf(replica: Replica, instance: CompiledInstance): Endpoint | null {
   const { definitionDigest, integrationId, versionId, versionNumber } = instance.entity;
   const source = replica.definition(definitionDigest);
   const integration = replica.integration(integrationId);
@@ -133,13 +134,6 @@ export function draftEndpoint(replica: Replica, integrationId: string): Endpoint
     instance: isShared ? null : instance,
     preprocessFlow: base.source.rules.preprocessFlow,
   };
-}
-
-/** True where routing needs the request's parsed body. */
-export function routingNeedsBody({ flow, preprocessFlow, source }: Endpoint): boolean {
-  if (flow !== null || preprocessFlow !== null) return false;
-  const { flowName, customer, customerUser } = source.rules;
-  return [flowName, customer, customerUser].some((reference) => reference !== null && needsBody(reference));
 }
 
 /** `testInstance`: a test, which goes to this instance whatever customer the request names. */

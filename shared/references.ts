@@ -48,20 +48,17 @@ export function selectFromRequest(reference: Reference, source: RequestSource): 
     case "queryParameters":
       return source.queryParameter(path[1]!);
     default:
-      return routingText(walk(source.body, path, 1));
+      return routingText(valueAt(source.body, path, 1));
   }
 }
 
 export function selectFromResult(reference: Reference, result: unknown): string | undefined {
   for (const path of reference.paths) {
-    const selected = routingText(walk(result, path, 0));
+    const selected = routingText(valueAt(result, path, 0));
     if (selected !== undefined) return selected;
   }
   return undefined;
 }
-
-/** True where evaluating the reference needs the parsed body. */
-export const needsBody = (reference: Reference): boolean => reference.paths[0]![0] === "body";
 
 /** Scalars as text; undefined for what must not route: objects, null, numbers that lost digits. */
 export function routingText(value: unknown): string | undefined {
@@ -79,7 +76,8 @@ export function routingText(value: unknown): string | undefined {
   }
 }
 
-function walk(start: unknown, path: readonly string[], from: number): unknown {
+/** What lies at the path from `from` on: own data properties only, array items by index; undefined where nothing does. */
+export function valueAt(start: unknown, path: readonly string[], from: number): unknown {
   let value = start;
   for (let i = from; i < path.length; i++) {
     if (typeof value !== "object" || value === null) return undefined;

@@ -1,6 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parseBody } from "../data-plane/parse.ts";
+import { createBodyParser } from "../data-plane/largeBodies.ts";
+import { type ParsedBody, parseBody } from "../data-plane/parse.ts";
+import { parseReference, selectFromRequest } from "../shared/references.ts";
 
 const parse = (body: string | Buffer, contentType: string) =>
   parseBody(Buffer.from(body as string), contentType);
@@ -119,5 +121,54 @@ describe("what can't be read is refused with a reason, and takes nothing down", 
       ),
       { numRuns: 1500 },
     );
+  });
+});
+
+describe("a large body, parsed in a thread of its own", () => {
+  test("routes like the same body parsed here: scalars, lists, missing values, and names of prototypes", async () => {
+    const parser = createBodyParser();
+    const filler = "x".repeat(300 * 1024);
+    const body = Buffer.from(
+      JSON.stringify({
+        filler,
+        type: "order",
+        n: 42,
+        big: 2 ** 60,
+        list: [{ id: "a" }],
+        none: null,
+        deep: { "a.b": true },
+      }),
+    );
+    const texts = [
+      "type",
+      "n",
+      "big",
+      "list[0].id",
+      "list[1].id",
+      "list.length",
+      "none",
+      "deep",
+      'deep["a.b"]',
+      "toString",
+    ];
+    const references = texts.map((text) => {
+      const parsed = parseReference(`body.data.${text}`, "request");
+      if (!parsed.ok) throw new Error(parsed.message);
+      return parsed.reference;
+    });
+    const paths = () => references.map((reference) => reference.paths[0]!.slice(1));
+    const [there, here] = [
+      await parser.parse(body, "application/json", paths),
+      await parse(body, "application/json"),
+    ];
+    const selected = (parsed: ParsedBody) => {
+      if (!parsed.ok) throw new Error(parsed.message);
+      const source = { header: () => undefined, queryParameter: () => undefined, body: parsed };
+      return references.map((reference) => selectFromRequest(reference, source));
+    };
+    await parser.close();
+    expect(JSON.stringify(there)).not.toContain(filler);
+    expect(selected(there)).toEqual(selected(here));
+    expect(selected(there).filter((value) => value !== undefined)).toEqual(["order", "42", "a", "true"]);
   });
 });

@@ -4,6 +4,7 @@ import { type Context, isOrganization } from "../context.ts";
 import type { AuditRow } from "../store/auditLog.ts";
 import { builder } from "./builder.ts";
 import { pageOfQuery } from "./connections.ts";
+import { loadCustomers } from "./customers.ts";
 import { inputId } from "./inputs.ts";
 import { Customer, User } from "./refs.ts";
 
@@ -69,18 +70,12 @@ builder.node(AuditEvent, {
       nullable: true,
       description: "The id of what it is about, which may be gone.",
     }),
-    customer: t.field({
+    customer: t.loadable({
       type: Customer,
       nullable: true,
       description: "The customer that it concerns, where there is one who is still there.",
-      resolve: async ({ customerId }, _args, { store }) =>
-        customerId === null
-          ? null
-          : ((await store.config
-              .selectFrom("customers")
-              .selectAll()
-              .where("id", "=", customerId)
-              .executeTakeFirst()) ?? null),
+      load: loadCustomers,
+      resolve: ({ customerId }) => customerId,
     }),
     outcome: t.field({
       type: AuditOutcome,

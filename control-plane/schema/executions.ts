@@ -7,6 +7,7 @@ import type { ExecutionDatabase } from "../store/store.ts";
 import { readExecutionRequest } from "../store/storedObjects.ts";
 import { builder } from "./builder.ts";
 import { pageOfQuery } from "./connections.ts";
+import { loadCustomers } from "./customers.ts";
 import { loadFlowConfig } from "./flowConfigs.ts";
 import { inputId } from "./inputs.ts";
 import { Execution, type ExecutionItem, InstanceFlowConfig } from "./instanceRefs.ts";
@@ -147,18 +148,12 @@ builder.node(Execution, {
     versionNumber: t.exposeInt("versionNumber", {
       description: "The number of the version it ran on; 0 for a draft.",
     }),
-    customer: t.field({
+    customer: t.loadable({
       type: Customer,
       nullable: true,
       description: "The customer it ran for; null where it was not routed to one.",
-      resolve: async ({ customerId }, _args, { store }) =>
-        customerId === null
-          ? null
-          : ((await store.config
-              .selectFrom("customers")
-              .selectAll()
-              .where("id", "=", customerId)
-              .executeTakeFirst()) ?? null),
+      load: loadCustomers,
+      resolve: ({ customerId }) => customerId,
     }),
     flow: t.field({
       type: IntegrationFlow,

@@ -6,6 +6,7 @@ import type { ExecutionDatabase } from "../store/store.ts";
 import { readRejectionRequest } from "../store/storedObjects.ts";
 import { builder } from "./builder.ts";
 import { pageOfQuery } from "./connections.ts";
+import { loadCustomers } from "./customers.ts";
 import { loadExecution } from "./executions.ts";
 import { inputId } from "./inputs.ts";
 import { Execution, Rejection, type RejectionItem } from "./instanceRefs.ts";
@@ -87,18 +88,12 @@ builder.node(Rejection, {
         return integration === undefined ? null : { integration, version: null };
       },
     }),
-    customer: t.field({
+    customer: t.loadable({
       type: Customer,
       nullable: true,
       description: "The customer it was for, where that was known and is still there.",
-      resolve: async ({ customerId }, _args, { store }) =>
-        customerId === null
-          ? null
-          : ((await store.config
-              .selectFrom("customers")
-              .selectAll()
-              .where("id", "=", customerId)
-              .executeTakeFirst()) ?? null),
+      load: loadCustomers,
+      resolve: ({ customerId }) => customerId,
     }),
     replayedBy: t.field({
       type: Execution,
