@@ -45,8 +45,17 @@ interface NodeRef {
   id: string;
 }
 
-export function createAuditLog(store: Store, log: Logger): AuditLog {
+/** `onRow` is told the outcome of each row that is written. */
+export function createAuditLog(
+  store: Store,
+  log: Logger,
+  onRow: (outcome: string) => void = () => {},
+): AuditLog {
   const refusals = createRefusalBudget(log);
+  const insert = async (database: ConfigDatabase, row: NewAuditRow): Promise<void> => {
+    await insertAuditRow(database, row);
+    onRow(row.outcome.toLowerCase());
+  };
 
   const refused = async (
     row: Omit<NewAuditRow, "outcome" | "detailJson">,
@@ -56,7 +65,7 @@ export function createAuditLog(store: Store, log: Logger): AuditLog {
     if (omitted === null) return;
     const detailJson = JSON.stringify({ ...detail, ...(omitted > 0 ? { omittedBefore: omitted } : {}) });
     try {
-      await insertAuditRow(store.config, { ...row, outcome: "REFUSED", detailJson });
+      await insert(store.config, { ...row, outcome: "REFUSED", detailJson });
     } catch (error) {
       // Nothing was changed, so the caller is told of the refusal itself.
       log.error({ err: error, action: row.action }, "a refusal could not be audited");
@@ -83,7 +92,7 @@ export function createAuditLog(store: Store, log: Logger): AuditLog {
             const isGiven = object === target;
             const after = await snapshotOf(plain, store, object);
             const created = inserted.flatMap((row) => createdNode(row)).slice(0, createdMax);
-            await insertAuditRow(plain, {
+            await insert(plain, {
               ...who,
               objectId: nodeIdOf(object),
               customerId: after.customerId ?? before.customerId ?? who.customerId,
@@ -127,7 +136,7 @@ export function createAuditLog(store: Store, log: Logger): AuditLog {
         await refuse(payload.errors);
       } else if (!isWritten) {
         const { customerId } = await snapshotOf(store.config, store, target);
-        await insertAuditRow(store.config, {
+        await insert(store.config, {
           ...who,
           objectId: nodeIdOf(target),
           customerId: customerId ?? who.customerId,

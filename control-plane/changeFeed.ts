@@ -2,6 +2,8 @@
  * The change feed. A mutation changes rows, and numbers the entities it touched, in one transaction; the data
  * planes that listen are poked after the commit, pull what changed, and acknowledge what they serve.
  */
+import type { Logger } from "pino";
+import { messageOf } from "../shared/errors.ts";
 import { type FeedState, noteDataPlane, readFeedState } from "./store/feedVersions.ts";
 import type { ConfigTransaction, Store } from "./store/store.ts";
 
@@ -17,6 +19,8 @@ export interface ChangeFeed {
   acknowledge(dataPlaneId: string, name: string, epoch: string, version: number): Promise<void>;
   /** Waits until all live data planes serve `version`. Returns the names of those that do not in time. */
   waitForAcknowledgement(version: number, timeoutMs: number): Promise<string[]>;
+  /** The data planes that are connected now, with what they have said that they serve; 0 before they have. */
+  subscribers(): { name: string; servedVersion: number }[];
   /** The names of the data planes that are connected now. */
   liveDataPlanes(): string[];
   /** Where the data plane that connected last takes webhooks; null before the first. */
@@ -37,6 +41,13 @@ export interface HeldMasterKeys {
 }
 
 const heartbeatMs = 10_000;
+const noteDelayMs = 500;
+
+interface Served {
+  id: string;
+  name: string;
+  servedVersion: number;
+}
 
 interface Subscriber {
   dataPlaneId: string;
@@ -49,7 +60,7 @@ interface Waiter {
   settle: () => void;
 }
 
-export function createChangeFeed(store: Store): ChangeFeed {
+export function createChangeFeed(store: Store, log: Logger): ChangeFeed {
   const subscribers = new Set<Subscriber>();
   /** What each data plane serves of this epoch, by its id. */
   const served = new Map<string, number>();
@@ -76,10 +87,31 @@ export function createChangeFeed(store: Store): ChangeFeed {
     for (const waiter of waiters) if (pending(waiter.version).length === 0) waiter.settle();
   };
 
+  /** Who serves what is kept for people to read: one write for many changes, off the way of those who wait for them. */
+  const unnoted = new Map<string, Served>();
+  let noting: NodeJS.Timeout | undefined;
+  const noteSoon = (serving: Served): void => {
+    unnoted.set(serving.id, serving);
+    if (noting !== undefined || isClosed) return;
+    noting = setTimeout(() => {
+      noting = undefined;
+      for (const each of unnoted.values()) {
+        noteDataPlane(store, each).catch((error: unknown) =>
+          log.warn({ reason: messageOf(error) }, "what a data plane serves could not be noted"),
+        );
+      }
+      unnoted.clear();
+    }, noteDelayMs);
+  };
+
   const state = (): Promise<FeedState> => readFeedState(store);
 
   return {
     state,
+    subscribers() {
+      const live = new Map([...subscribers].map(({ dataPlaneId, name }) => [dataPlaneId, name]));
+      return [...live].map(([id, name]) => ({ name, servedVersion: served.get(id) ?? 0 }));
+    },
     liveDataPlanes: () => [...new Set([...subscribers].map((subscriber) => subscriber.name))],
 
     async transact(work) {
@@ -103,6 +135,7 @@ export function createChangeFeed(store: Store): ChangeFeed {
       ingressUrl = url ?? ingressUrl;
       let isDue = true;
       let isOver = false;
+      let notedAtMs = 0;
       let wake = (): void => {};
       const subscriber: Subscriber = {
         dataPlaneId,
@@ -141,7 +174,11 @@ export function createChangeFeed(store: Store): ChangeFeed {
           isDue = false;
           if (isClosed) leave();
           if (isOver) return { done: true, value: undefined };
-          await noteDataPlane(store, { id: dataPlaneId, name });
+          // Not at each poke: that a change is told must not wait for the sync of a row that says so.
+          if (Date.now() - notedAtMs >= heartbeatMs / 2) {
+            notedAtMs = Date.now();
+            await noteDataPlane(store, { id: dataPlaneId, name });
+          }
           return { done: false, value: await state() };
         },
         async return() {
@@ -157,7 +194,7 @@ export function createChangeFeed(store: Store): ChangeFeed {
         served.set(dataPlaneId, Math.max(version, served.get(dataPlaneId) ?? 0));
         settleWaiters();
       }
-      await noteDataPlane(store, { id: dataPlaneId, name, servedVersion: version });
+      noteSoon({ id: dataPlaneId, name, servedVersion: version });
     },
 
     waitForAcknowledgement(version, timeoutMs) {
@@ -178,6 +215,7 @@ export function createChangeFeed(store: Store): ChangeFeed {
 
     close() {
       isClosed = true;
+      clearTimeout(noting);
       poke();
       for (const waiter of waiters) waiter.settle();
     },

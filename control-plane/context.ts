@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { Config } from "../shared/config.ts";
 import type { AuditLog } from "./audit.ts";
 import type { ChangeFeed } from "./changeFeed.ts";
+import type { ControlMetrics } from "./metrics.ts";
 import type { Store } from "./store/store.ts";
 
 export type Viewer =
@@ -26,6 +27,7 @@ export interface Services {
   config: Config;
   feed: ChangeFeed;
   audit: AuditLog;
+  metrics: ControlMetrics;
   urls: Urls;
   log: Logger;
 }

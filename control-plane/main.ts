@@ -12,6 +12,7 @@ import { createAuditLog } from "./audit.ts";
 import { createAuthenticator, dataPlaneTokenFile, firstAdminToken } from "./auth.ts";
 import { createChangeFeed } from "./changeFeed.ts";
 import type { Services } from "./context.ts";
+import { createMetrics } from "./metrics.ts";
 import { startRetention } from "./retention.ts";
 import { startServer } from "./server.ts";
 import { openStore } from "./store/store.ts";
@@ -38,17 +39,19 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
   const store = await openStore(config.dataDir, masterKey);
   try {
     let url = "";
-    const feed = createChangeFeed(store);
+    const feed = createChangeFeed(store, log);
     // With port 0 only the data plane knows which port it took.
     const ingressUrl = () =>
       config.publicIngressUrl ??
       (config.ingressPort === 0 ? feed.ingressUrl() : null) ??
       listeningUrl(config.host, config.ingressPort, config.ingressTls !== null);
+    const metrics = createMetrics({ store, feed, dataDir: config.dataDir });
     const services: Services = {
       store,
       config,
       feed,
-      audit: createAuditLog(store, log),
+      audit: createAuditLog(store, log, metrics.audited),
+      metrics,
       log,
       urls: {
         control: (path) => `${config.publicControlUrl ?? url}${path}`,
@@ -62,7 +65,7 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
     url = listeningUrl(config.host, server.port, config.controlTls !== null);
     // Once the port is taken: a token that is made and not printed would be lost.
     const adminToken = await firstAdminToken(store, config);
-    const stopRetention = startRetention(store, config);
+    const stopRetention = startRetention(store, config, metrics.pruned);
     log.info({ url, dataDir: config.dataDir }, "the control plane is up");
     return {
       url,

@@ -66,6 +66,7 @@ export function shownRequest(request: StoredRequest): ShownRequest {
     pathFragment: request.pathFragment,
     body: request.body,
     receivedAt: new Date(request.receivedAtMs).toISOString(),
+    requestId: request.requestId,
   };
 }
 
@@ -78,6 +79,8 @@ export interface ShownRequest {
   /** Base64, or null where there was none. */
   body: string | null;
   receivedAt: string;
+  /** What the sender called it, or was told that it is called. */
+  requestId: string;
 }
 
 const redacted = "[redacted]";

@@ -15,6 +15,8 @@ import type { Store } from "./store/store.ts";
 
 type Limits = Pick<Config, "executionRetentionDays" | "executionBytesMax" | "auditRetentionDays">;
 
+type OnPruned = (kind: "record" | "audit", count: number) => void;
+
 const dayMs = 24 * 3_600_000;
 const orphanAgeMs = 10 * 60_000;
 const stepRowsMax = 200;
@@ -23,14 +25,14 @@ const idlePauseMs = 30_000;
 const busyPauseMs = 1_000;
 
 /** Runs until the returned function is called, which waits for the step under way. */
-export function startRetention(store: Store, config: Limits): () => Promise<void> {
+export function startRetention(store: Store, config: Limits, onPruned: OnPruned): () => Promise<void> {
   let isStopped = false;
   let timer: NodeJS.Timeout | undefined;
   let step: Promise<void> = Promise.resolve();
   const next = (pauseMs: number): void => {
     if (isStopped) return;
     timer = setTimeout(() => {
-      step = retentionStep(store, config).then(
+      step = retentionStep(store, config, Date.now(), onPruned).then(
         (deleted) => next(deleted > 0 ? busyPauseMs : idlePauseMs),
         // A failed step (a full disk, a locked database) is tried again: nothing else depends on it.
         () => next(idlePauseMs),
@@ -47,13 +49,22 @@ export function startRetention(store: Store, config: Limits): () => Promise<void
 }
 
 /** One step; returns how many records it deleted. */
-export async function retentionStep(store: Store, config: Limits, nowMs = Date.now()): Promise<number> {
+export async function retentionStep(
+  store: Store,
+  config: Limits,
+  nowMs = Date.now(),
+  onPruned: OnPruned = () => {},
+): Promise<number> {
   await expireLeases(store, nowMs);
   await failOrphans(store, nowMs - orphanAgeMs);
   await pruneCommands(store, nowMs - dayMs);
   const audited = await pruneAuditLog(store, nowMs - config.auditRetentionDays * dayMs, stepRowsMax);
+  onPruned("audit", audited);
   const byAge = await pruneOlderThan(store, nowMs - config.executionRetentionDays * dayMs, stepRowsMax);
+  onPruned("record", byAge);
   if (byAge > 0) return audited + byAge;
   if ((await executionBytes(store)) <= config.executionBytesMax) return audited;
-  return audited + (await pruneOldest(store, stepRowsMax));
+  const byBytes = await pruneOldest(store, stepRowsMax);
+  onPruned("record", byBytes);
+  return audited + byBytes;
 }

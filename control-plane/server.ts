@@ -13,7 +13,9 @@ import { GraphQLError } from "graphql";
 import { createYoga, maskError } from "graphql-yoga";
 import { clientAddress, trustedProxyList } from "../shared/addresses.ts";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
+import { mayReadMetrics, metricsRefusal } from "../shared/metricsAccess.ts";
 import { readTlsFiles, watchTlsFiles } from "../shared/tls.ts";
+import { createApiEvents, newSeenRequest, type SeenRequest, seeOperations } from "./apiEvents.ts";
 import { callerOf, createRateLimit, documentLimits, isPageRequest, requestProblem } from "./apiLimits.ts";
 import { handleAuditExport } from "./auditExport.ts";
 import type { Authenticator } from "./auth.ts";
@@ -37,11 +39,13 @@ interface ServerContext {
   viewer: Viewer | null;
   requestId: string;
   remoteAddress: string;
+  seen: SeenRequest;
 }
 
 export async function startServer(services: Services, authenticator: Authenticator): Promise<ControlServer> {
   let isDraining = false;
   const { log, config } = services;
+  const noteRequest = createApiEvents(config, log, services.metrics);
   const rateLimit = createRateLimit(config.apiRequestsPerSecond);
   const yoga = createYoga<ServerContext, Services>({
     schema,
@@ -60,7 +64,7 @@ export async function startServer(services: Services, authenticator: Authenticat
     multipart: false,
     // Answered here, for all of the API's answers alike.
     cors: false,
-    plugins: [documentLimits(config)],
+    plugins: [documentLimits(config), seeOperations()],
     context: () => services,
     maskedErrors: {
       maskError: (error, message, isDev) => {
@@ -82,13 +86,14 @@ export async function startServer(services: Services, authenticator: Authenticat
 
   const originOf = (request: IncomingMessage) => ({
     remoteAddress: addressOf(request),
-    requestId: randomUUID(),
+    requestId: requestIdOf(request),
   });
 
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     if (path === "/healthz") return sendJson(response, 200, { status: "ok" });
     if (path === "/readyz") return ready(response);
+    if (path === "/metrics") return metrics(request, response);
     if (path === "/api") return api(request, response);
     if (path === "/audit.jsonl") {
       const viewer = await authenticator.viewer(request.headers.authorization, originOf(request));
@@ -119,15 +124,36 @@ export async function startServer(services: Services, authenticator: Authenticat
     sendJson(response, 200, { status: "ready", liveDataPlanes: services.feed.liveDataPlanes().length });
   };
 
+  const metrics = async ({ socket, headers }: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const who = {
+      peer: socket.remoteAddress ?? "",
+      forwardedFor: [headers["x-forwarded-for"]].flat()[0],
+      authorization: headers.authorization,
+    };
+    if (!mayReadMetrics(who, config.metricsToken)) {
+      return sendJson(response, 401, { error: { message: metricsRefusal } });
+    }
+    const { contentType } = services.metrics;
+    const text = await services.metrics.text();
+    response.writeHead(200, { "content-type": contentType }).end(text);
+  };
+
   const api = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const requestId = randomUUID();
-    const remoteAddress = addressOf(request);
+    const startMs = performance.now();
+    const { requestId, remoteAddress } = originOf(request);
+    const seen = newSeenRequest();
+    let viewer: Viewer | null = null;
     response.setHeader("x-request-id", requestId);
+    response.once("close", () => {
+      const status = response.writableFinished ? response.statusCode : null;
+      noteRequest({ seen, requestId, viewer, status, durationMs: performance.now() - startMs });
+    });
     // A token is never sent by a browser on its own, so a page of any origin may use one that it was given.
     response.setHeader("access-control-allow-origin", "*");
+    response.setHeader("access-control-expose-headers", "x-request-id");
     if (request.method === "OPTIONS") return preflight(response);
     const signedIn = await authenticator.viewer(request.headers.authorization, { remoteAddress, requestId });
-    const viewer = signedIn === "refused" ? null : signedIn;
+    viewer = signedIn === "refused" ? null : signedIn;
     const seconds =
       viewer?.role === "DATA_PLANE" ? 0 : rateLimit.secondsToWait(callerOf(viewer, remoteAddress));
     if (seconds > 0) {
@@ -144,7 +170,7 @@ export async function startServer(services: Services, authenticator: Authenticat
       const message = "Sign in first: send a token in the Authorization header.";
       return sendErrors(response, 401, message, "UNAUTHENTICATED");
     }
-    await yoga(request, response, { viewer, requestId, remoteAddress });
+    await yoga(request, response, { viewer, requestId, remoteAddress, seen });
   };
 
   const { server, stopWatching } = makeServer(
@@ -174,6 +200,12 @@ export async function startServer(services: Services, authenticator: Authenticat
       await yoga.dispose();
     },
   };
+}
+
+/** What the caller calls its request, where that is fit for a header and a log; else a new id. */
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers["x-request-id"];
+  return typeof given === "string" && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
 }
 
 /** What resolvers throw for the caller to read. By name: a GraphQL library may be loaded twice in one process. */
@@ -216,7 +248,7 @@ function preflight(response: ServerResponse): void {
   response
     .writeHead(204, {
       "access-control-allow-methods": "POST",
-      "access-control-allow-headers": "authorization, content-type",
+      "access-control-allow-headers": "authorization, content-type, x-request-id",
       "access-control-max-age": "86400",
     })
     .end();

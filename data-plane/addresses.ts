@@ -2,11 +2,10 @@
 import { type AddressList, createAddressList } from "../shared/addresses.ts";
 import type { Endpoint } from "./resolve.ts";
 
-/** An empty list is no limit. */
-export function isAllowedAddress(endpoint: Endpoint, remoteAddress: string): boolean {
-  // In a replica of an earlier release the field is not there.
-  const texts = allowedAddresses(endpoint) ?? [];
-  return texts.length === 0 || listOf(texts).includes(remoteAddress);
+/** Null where everyone may. */
+export function addressListOf(endpoint: Endpoint): AddressList | null {
+  const texts = allowedAddresses(endpoint);
+  return texts.length === 0 ? null : createAddressList(texts);
 }
 
 function allowedAddresses({ kind, flow, instance, integration }: Endpoint): readonly string[] {
@@ -18,16 +17,4 @@ function allowedAddresses({ kind, flow, instance, integration }: Endpoint): read
     case "shared":
       return integration.entity.allowedAddresses;
   }
-}
-
-/** Made once for each list, and gone with it: a list is part of a compiled instance or integration. */
-const lists = new WeakMap<readonly string[], AddressList>();
-
-function listOf(texts: readonly string[]): AddressList {
-  let list = lists.get(texts);
-  if (list === undefined) {
-    list = createAddressList(texts);
-    lists.set(texts, list);
-  }
-  return list;
 }

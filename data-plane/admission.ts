@@ -6,13 +6,14 @@ import { type Flow, routableFlows } from "../shared/definition.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import type { RequestSource } from "../shared/references.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
-import { everyFlowNeedsKey, keyRule, type SentKeys } from "./authenticate.ts";
-import type { Execution } from "./executions.ts";
-import type { Entry, EntryRoute } from "./journal.ts";
+import { answersAtOnce } from "./answers.ts";
+import { everyFlowNeedsKey, keyRule } from "./authenticate.ts";
+import type { EntryMeta, EntryRoute } from "./journal/entry.ts";
 import type { KeyChecks, KeyRefusal } from "./keyChecks.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import { mediaTypeOf } from "./parse.ts";
-import type { CompiledInstance, Replica } from "./replica.ts";
+import type { CompiledInstance } from "./replica/compiled.ts";
+import type { ReplicaReader } from "./replica/reader.ts";
 import { type Endpoint, routeByRequest, type Target } from "./resolve.ts";
 
 export interface AdmissionRequest {
@@ -30,11 +31,14 @@ export interface AdmissionRequest {
   /** A test of one flow asks for no key and no routing. */
   skipsKeys: boolean;
   keyChecks: KeyChecks;
-  /** The keys that were sent, where they came with a request just now; a command's request has HMACs only. */
-  keys?: SentKeys;
+  /** True where a sender is there to be answered: the entry says whether the answer waits. */
+  hasSender?: boolean;
 }
 
-export type Admission = { ok: true; execution: Execution } | AdmissionRefusal;
+/** What is to be journaled, beside the body. `target` is null where a preprocess flow is to find it. */
+export type Admission =
+  | { ok: true; meta: EntryMeta; endpoint: Endpoint; target: Target | null }
+  | AdmissionRefusal;
 
 export interface AdmissionRefusal {
   ok: false;
@@ -52,15 +56,14 @@ export interface AdmissionRefusal {
 export function refuseByKey({
   endpoint,
   request,
-  keys,
   keyChecks,
-}: Pick<AdmissionRequest, "endpoint" | "request" | "keys" | "keyChecks">): AdmissionRefusal | null {
+}: Pick<AdmissionRequest, "endpoint" | "request" | "keyChecks">): AdmissionRefusal | null {
   const { source, instance, keyInstance, integration } = endpoint;
   const instanceEntity = keyInstance?.entity ?? null;
   const first = endpoint.flow ?? endpoint.preprocessFlow;
   if (first !== null) {
     const rule = keyRule(source.definition, first, instanceEntity, integration.entity);
-    return keyRefusal(keyChecks.refuse(rule, first.name, senderOf(request, keys), Date.now()), instance);
+    return keyRefusal(keyChecks.refuse(rule, first.name, request, Date.now()), instance);
   }
   if (request.keyHmacs.length > 0) return null;
   return everyFlowNeedsKey(
@@ -74,7 +77,7 @@ export function refuseByKey({
 }
 
 export async function admit(
-  replica: Replica,
+  replica: ReplicaReader,
   parser: BodyParser,
   given: AdmissionRequest,
 ): Promise<Admission> {
@@ -93,11 +96,7 @@ export async function admit(
   if (endpoint.preprocessFlow !== null && endpoint.flow === null) {
     const { instance } = endpoint;
     if (instance !== null && !instance.entity.isEnabled) return pausedRefusal(instance);
-    const entry = entryOf(given, null);
-    return {
-      ok: true,
-      execution: { entry, endpoint, target: null, ...(given.keys && { keys: given.keys }) },
-    };
+    return { ok: true, meta: metaOf(replica, given, null), endpoint, target: null };
   }
   const source = sourceOf(request, { data: parsed.data, contentType: parsed.contentType });
   const testInstance = given.isEndpointTest
@@ -114,7 +113,7 @@ export async function admit(
     };
   const { target } = route;
   const refused = refuseTarget(target, given, contentType);
-  return refused ?? { ok: true, execution: { entry: entryOf(given, target), endpoint, target } };
+  return refused ?? { ok: true, meta: metaOf(replica, given, target), endpoint, target };
 }
 
 function refuseTarget(target: Target, given: AdmissionRequest, contentType: string): AdmissionRefusal | null {
@@ -122,8 +121,10 @@ function refuseTarget(target: Target, given: AdmissionRequest, contentType: stri
   if (given.endpoint.flow === null) {
     if (!given.skipsKeys) {
       const rule = keyRule(definition.definition, flow, instance.entity, integration.entity);
-      const sender = senderOf(given.request, given.keys);
-      const refused = keyRefusal(given.keyChecks.refuse(rule, flow.name, sender, Date.now()), instance);
+      const refused = keyRefusal(
+        given.keyChecks.refuse(rule, flow.name, given.request, Date.now()),
+        instance,
+      );
       if (refused !== null) return refused;
     }
     if (!acceptsContentType(flow, contentType, given.body))
@@ -138,12 +139,6 @@ const refusal = (code: ErrorCode, reason: string, instance: CompiledInstance | n
   reason,
   instance,
   isReplayable: false,
-});
-
-const senderOf = ({ keyHmacs, token, remoteAddress }: AdmissionRequest["request"], keys?: SentKeys) => ({
-  keys: keys ?? { hmacs: keyHmacs, texts: [] },
-  token,
-  remoteAddress,
 });
 
 const keyRefusal = (refused: KeyRefusal | null, instance: CompiledInstance | null): AdmissionRefusal | null =>
@@ -168,7 +163,7 @@ const pausedRefusal = (instance: CompiledInstance): AdmissionRefusal => ({
   isReplayable: true,
 });
 
-function acceptsContentType(flow: Flow, contentType: string, body: Buffer): boolean {
+export function acceptsContentType(flow: Flow, contentType: string, body: Buffer): boolean {
   if (flow.acceptedContentTypes === null || body.length === 0) return true;
   const mediaType = mediaTypeOf(contentType);
   return flow.acceptedContentTypes.some((accepted) => {
@@ -200,48 +195,54 @@ export function sourceOf(
   let query: URLSearchParams | null = null;
   return {
     body,
-    header: (name) =>
-      onlyOne(request.headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value)),
+    header(wanted) {
+      let found: string | undefined;
+      for (const [name, value] of request.headers) {
+        if (name !== wanted && name.toLowerCase() !== wanted) continue;
+        if (found !== undefined) return undefined;
+        found = value;
+      }
+      return found;
+    },
     queryParameter(name) {
       query ??= new URLSearchParams(request.query);
-      return onlyOne(query.getAll(name));
+      const values = query.getAll(name);
+      return values.length === 1 ? values[0] : undefined;
     },
   };
 }
-
-const onlyOne = (values: string[]): string | undefined => (values.length === 1 ? values[0] : undefined);
 
 /** A header's first value. */
 export const headerOf = (headers: StoredRequest["headers"], name: string): string | undefined =>
   headers.find(([key]) => key.toLowerCase() === name)?.[1];
 
-function entryOf(given: AdmissionRequest, target: Target | null): Entry {
-  const { endpoint } = given;
+function metaOf(replica: ReplicaReader, given: AdmissionRequest, target: Target | null): EntryMeta {
+  const { endpoint, request } = given;
   const instance = target?.instance ?? endpoint.instance;
-  const source = target?.definition ?? endpoint.source;
+  const flow = (target?.flow ?? endpoint.preprocessFlow)!;
   const route: EntryRoute = {
     kind: target === null ? "preprocess" : "flow",
     endpointKind: endpoint.kind,
-    definitionPin: source.pin.key,
-    instancePin: instance?.pin.key ?? null,
-    integrationPin: endpoint.integration.pin.key,
-    definitionDigest: source.digest,
+    generation: replica.generation,
+    instanceId: instance?.entity.id ?? null,
+    instanceVersion: instance?.version ?? 0,
+    integrationId: endpoint.integration.entity.id,
+    integrationVersion: endpoint.integration.version,
+    definitionDigest: (target?.definition ?? endpoint.source).digest,
     versionId: endpoint.versionId,
     versionNumber: endpoint.versionNumber,
-    flowStableKey: (target?.flow ?? endpoint.preprocessFlow)!.stableKey,
+    flowStableKey: flow.stableKey,
     userId: target?.user?.id ?? null,
   };
   return {
     id: given.executionId,
-    attempt: 1,
-    isSuspect: false,
     invokeType: given.invokeType,
     isDebug: given.isDebug,
     replayOf: given.replayOf,
     invokedBy: given.invokedBy,
     isEndpointTest: given.isEndpointTest,
+    isWaiting: given.hasSender === true && !answersAtOnce(target === null ? null : flow, request.headers),
     route,
-    request: given.request,
-    body: given.body.length === 0 ? null : given.body,
+    request,
   };
 }

@@ -1,119 +1,126 @@
 /** What a sender is answered with: the execution's id, the trigger's response, or the flow's result. */
 import type { Config } from "../shared/config.ts";
-import { type Flow, routableFlows } from "../shared/definition.ts";
+import { type Definition, type Flow, routableFlows } from "../shared/definition.ts";
 import type { ErrorCode } from "../shared/errors.ts";
 import { toNodeId } from "../shared/ids.ts";
 import type { StoredRequest } from "../shared/reports.ts";
-import { headerOf } from "./admission.ts";
-import type { Execution, ExecutionHooks, Executions } from "./executions.ts";
 import { type Answer, refusal } from "./ingress.ts";
 import type { HttpResponse, RunOutcome } from "./runs.ts";
-
-export interface AnswerOptions {
-  config: Pick<Config, "synchronousTimeoutMs" | "triggerResponseTimeoutMs">;
-  executions: Executions;
-}
 
 /** What of a request its answer depends on. */
 export type Sender = Pick<StoredRequest, "headers" | "requestId" | "receivedAtMs">;
 
+/** What an execution tells to who waits for it. Each is called at most once. */
+export interface AnswerHooks {
+  /** The preprocess part ended and this flow was found. */
+  onRouted(flow: Flow): void;
+  /** The preprocess part failed, or what it named is not there, or its key is wrong, or it is paused. */
+  onNotRouted(code: ErrorCode, retryAfter: number | null): void;
+  /** The flow's trigger ended; with the response that it gave. */
+  onTriggerDone(response: HttpResponse | null): void;
+  onTriggerFailed(): void;
+  onEnd(outcome: Pick<RunOutcome, "status" | "result">): void;
+  /** True where the answer is the flow's result. */
+  needsResult(): boolean;
+  /** The HTTP status that the sender got, or null where none was given yet. */
+  status(): number | null;
+}
+
 /**
- * Makes an execution durable, runs it, and answers its sender: at once, or when what the answer waits for is
- * there. Both promises reject with `JournalFullError` where the journal does not take it.
+ * True where the sender is answered as soon as its webhook is on disk; else its answer waits for the routing, the
+ * trigger's response or the flow's result. `flow` is null where a preprocess flow finds it.
  */
-export function acceptAndAnswer(
-  { executions, config }: AnswerOptions,
-  incoming: Sender,
-  execution: Execution,
-): { accepted: Promise<void>; answer: Promise<Answer> } {
-  const executionId = toNodeId("InstanceExecutionResult", execution.entry.id);
-  const elapsedMs = () => Date.now() - incoming.receivedAtMs;
-  let isAccepted: Promise<void> = Promise.resolve();
-  const answer = new Promise<Answer>((resolve, reject) => {
-    let status: number | null = null;
-    let timer: NodeJS.Timeout | null = null;
-    let isDurable = false;
-    let early: Answer | null = null;
-    const answer = (given: Answer) => {
-      if (status !== null) return;
-      // Whatever is answered carries the execution's id, so it is answered only once the journal has it.
-      if (!isDurable) {
-        early ??= given;
-        return;
-      }
-      if (timer !== null) clearTimeout(timer);
-      status = given.status;
-      resolve(given);
-    };
-    const refuseWith = (code: ErrorCode, retryAfter: number | null = null) =>
-      answer(
-        refusal(code, incoming.requestId, {
-          ...(keyCodes.has(code) ? {} : { executionId }),
-          retryAfter,
-        }),
-      );
-    const answerAfter = (ms: number, then: () => void) => {
-      if (timer !== null) clearTimeout(timer);
-      timer = setTimeout(then, Math.max(0, ms - elapsedMs()));
-    };
-    /** What the answer waits for once the flow is known. */
-    const waitFor = (flow: Flow) => {
-      if (isSynchronous(incoming, flow)) {
-        hooks.needsResult = true;
-        hooks.onEnd = (outcome) => answer(synchronousAnswer(outcome, executionId, incoming.requestId));
-        answerAfter(config.synchronousTimeoutMs, () => refuseWith("SYNCHRONOUS_TIMEOUT"));
-        hooks.onTriggerDone = (response) => {
-          if (response !== null) answer(triggerAnswer(response, executionId));
-        };
-      } else if (flow.hasTriggerCode) {
-        hooks.onTriggerDone = (response) =>
-          answer(response === null ? acceptedAnswer(executionId) : triggerAnswer(response, executionId));
-        hooks.onTriggerFailed = () => refuseWith("TRIGGER_FAILED");
-        hooks.onEnd = () => answer(acceptedAnswer(executionId));
-        answerAfter(config.triggerResponseTimeoutMs, () => answer(acceptedAnswer(executionId)));
-      } else {
-        answer(acceptedAnswer(executionId));
-      }
-    };
-    const hooks: ExecutionHooks = { answerStatus: () => status };
-    if (execution.target === null) {
-      hooks.onNotRouted = refuseWith;
-      hooks.onRouted = ({ flow }) => waitFor(flow);
-      const mayTakeMs = isSynchronousWhateverFlow(incoming, execution)
-        ? config.synchronousTimeoutMs
-        : config.triggerResponseTimeoutMs;
-      answerAfter(mayTakeMs, () => answer(acceptedAnswer(executionId)));
+export const answersAtOnce = (flow: Flow | null, headers: Sender["headers"]): boolean =>
+  flow !== null && !flow.hasTriggerCode && !isSynchronous(headers, flow);
+
+export interface WaitingAnswer {
+  config: Pick<Config, "synchronousTimeoutMs" | "triggerResponseTimeoutMs">;
+  /** The execution's uuid. */
+  id: string;
+  sender: Sender;
+  /** Null where a preprocess flow finds it. */
+  flow: Flow | null;
+  /** Of the endpoint: its flows, where the flow is not known. */
+  definition: Definition;
+  /** Called once. */
+  answer(answer: Answer): void;
+}
+
+/** For an execution that is on disk already. Times count from when the request was received. */
+export function waitForAnswer({
+  config,
+  id,
+  sender,
+  flow,
+  definition,
+  ...options
+}: WaitingAnswer): AnswerHooks {
+  const executionId = toNodeId("InstanceExecutionResult", id);
+  let status: number | null = null;
+  let timer: NodeJS.Timeout | null = null;
+  let kind: "routing" | "trigger" | "result" | "nothing" = "routing";
+
+  const answer = (given: Answer) => {
+    if (status !== null) return;
+    if (timer !== null) clearTimeout(timer);
+    status = given.status;
+    options.answer(given);
+  };
+  const refuseWith = (code: ErrorCode, retryAfter: number | null = null) =>
+    answer(refusal(code, sender.requestId, { ...(keyCodes.has(code) ? {} : { executionId }), retryAfter }));
+  const answerAfter = (ms: number, then: () => void) => {
+    if (timer !== null) clearTimeout(timer);
+    timer = setTimeout(then, Math.max(0, ms - (Date.now() - sender.receivedAtMs)));
+  };
+  const accept = () => answer(acceptedAnswer(executionId));
+  /** What the answer waits for once the flow is known. */
+  const waitFor = (found: Flow) => {
+    if (status !== null) return;
+    if (isSynchronous(sender.headers, found)) {
+      kind = "result";
+      answerAfter(config.synchronousTimeoutMs, () => refuseWith("SYNCHRONOUS_TIMEOUT"));
+    } else if (found.hasTriggerCode) {
+      kind = "trigger";
+      answerAfter(config.triggerResponseTimeoutMs, accept);
     } else {
-      waitFor(execution.target.flow);
+      kind = "nothing";
+      accept();
     }
-    isAccepted = executions.accept(execution, hooks);
-    isAccepted.then(
-      () => {
-        isDurable = true;
-        if (early !== null) answer(early);
-      },
-      (error) => {
-        if (timer !== null) clearTimeout(timer);
-        reject(error);
-      },
-    );
-  });
-  // Who waits for one of the two hears of a failure there; the other must not count as unhandled.
-  answer.catch(() => {});
-  return { accepted: isAccepted, answer };
+  };
+  if (flow !== null) waitFor(flow);
+  else {
+    const flows = routableFlows(definition);
+    const mayTakeMs = flows.every((candidate) => isSynchronous(sender.headers, candidate))
+      ? config.synchronousTimeoutMs
+      : config.triggerResponseTimeoutMs;
+    answerAfter(mayTakeMs, accept);
+  }
+  return {
+    onRouted: waitFor,
+    onNotRouted: refuseWith,
+    onTriggerDone(response) {
+      if (response !== null) {
+        if (kind === "result" || kind === "trigger") answer(triggerAnswer(response, executionId));
+      } else if (kind === "trigger") accept();
+    },
+    onTriggerFailed() {
+      if (kind === "trigger") refuseWith("TRIGGER_FAILED");
+    },
+    onEnd(outcome) {
+      if (kind === "result") answer(synchronousAnswer(outcome, executionId, sender.requestId));
+      else if (kind === "trigger") accept();
+    },
+    needsResult: () => kind === "result" && status === null,
+    status: () => status,
+  };
 }
 
 /** Who may not come in is not told what became of the request. */
 const keyCodes: ReadonlySet<ErrorCode> = new Set(["KEY_REFUSED", "TOO_MANY_WRONG_KEYS"]);
 
-function isSynchronous(incoming: Sender, flow: Flow): boolean {
-  const header = headerOf(incoming.headers, "prismatic-synchronous")?.toLowerCase();
+function isSynchronous(headers: Sender["headers"], flow: Flow): boolean {
+  const header = headers.find(([name]) => name.toLowerCase() === "prismatic-synchronous")?.[1].toLowerCase();
   return header === "true" || (header !== "false" && flow.isSynchronous);
-}
-
-/** True where the answer is a flow's result, whichever flow the preprocess flow names. */
-function isSynchronousWhateverFlow(incoming: Sender, { endpoint }: Execution): boolean {
-  return routableFlows(endpoint.source.definition).every((flow) => isSynchronous(incoming, flow));
 }
 
 const acceptedAnswer = (executionId: string): Answer => ({
@@ -137,7 +144,11 @@ function triggerAnswer(response: HttpResponse, executionId: string): Answer {
   };
 }
 
-function synchronousAnswer(outcome: RunOutcome, executionId: string, requestId: string): Answer {
+function synchronousAnswer(
+  outcome: Pick<RunOutcome, "status" | "result">,
+  executionId: string,
+  requestId: string,
+): Answer {
   if (outcome.status === "FAILED") return refusal("FLOW_FAILED", requestId, { executionId });
   const result = outcome.result ?? { data: undefined };
   const { body, contentType } = bodyOf(result.data, result.contentType);

@@ -1,22 +1,14 @@
 /**
  * API keys: which ones a request must show for a flow, and whether one that it sent is valid.
  *
- * A key that was sent is turned into its HMAC under the secret pepper. A map finds the flow's key with the same
- * first half, however many keys there are, and the whole is compared in constant time. How long the map takes can
- * depend on the HMAC only, and without the pepper nobody can choose or foresee that.
+ * A key that was sent is turned into its HMAC under the secret pepper, and that is compared in constant time: with
+ * each key of a flow that has few, else with the one that a map finds by the first half, however many there are.
+ * How long the map takes can depend on the HMAC only, and without the pepper nobody can choose or foresee that.
  */
-import { timingSafeEqual } from "node:crypto";
-import { LRUCache } from "lru-cache";
+import { hash, timingSafeEqual } from "node:crypto";
 import { type Definition, type Flow, securityTypeOf } from "../shared/definition.ts";
 import type { InstanceEntity, IntegrationEntity, KeyEntity } from "../shared/feed.ts";
 import { keyHmac, type Pepper } from "../shared/secrets.ts";
-
-/** What a request shows: HMACs are all that is journaled or kept of the keys. */
-export interface SentKeys {
-  readonly hmacs: readonly string[];
-  /** The keys themselves, in the same order: in memory, and only until they are checked. */
-  readonly texts: readonly string[];
-}
 
 /** Why keys don't meet a rule. Senders are told the same for all; the organization reads which. */
 export type KeyProblem =
@@ -33,52 +25,58 @@ export interface KeyRule {
   lists: readonly (readonly KeyEntity[])[];
 }
 
-/** Turns keys into HMACs, and remembers those of keys that were valid lately: a map lookup instead of an HMAC. */
+/** Turns the keys of a request into their HMACs, which are all that is journaled or kept of them. */
 export interface KeyReader {
   /** `header`: the Api-Key header's value, several headers joined with commas. */
-  read(pepper: Pepper, header: string | undefined): SentKeys;
-  /** To be called with keys that were found valid, and with no others: wrong ones would fill the memory. */
-  remember(sent: SentKeys, valid: readonly KeyEntity[]): void;
+  read(header: string | undefined): readonly string[];
 }
 
 /** More keys than this in one header are not looked at. */
 const keysSentMax = 4;
-/** At 300 characters of key and HMAC at most, 30 MB at most. */
-const rememberedMax = 50_000;
-const noKeys: SentKeys = { hmacs: [], texts: [] };
+const noKeys: readonly string[] = [];
 
-/**
- * Only the HMAC is remembered, never that a key is valid: whether it still is, is looked up at each use in the
- * flow's keys as they are then, so nothing has to be forgotten when a key is revoked or expires.
- */
-export function createKeyReader(): KeyReader {
-  const remembered = new LRUCache<string, string>({ max: rememberedMax });
-  let pepperOfRemembered: Pepper | null = null;
+export function createKeyReader(pepper: Pepper): KeyReader {
+  const hmacOf = createHmacOfKey(pepper);
   return {
-    read(pepper, header) {
+    read(header) {
       if (header === undefined) return noKeys;
-      if (pepper !== pepperOfRemembered) {
-        if (pepperOfRemembered === null || !pepper.equals(pepperOfRemembered)) remembered.clear();
-        pepperOfRemembered = pepper;
+      if (!header.includes(",")) {
+        const key = header.trim();
+        return key === "" ? noKeys : [hmacOf(key)];
       }
-      const texts = keysIn(header);
-      return { texts, hmacs: texts.map((key) => remembered.get(key) ?? keyHmac(pepper, key)) };
-    },
-    remember({ hmacs, texts }, valid) {
-      for (const { hmac } of valid) {
-        const text = texts[hmacs.indexOf(hmac)];
-        if (text !== undefined && !remembered.has(text)) remembered.set(text, hmac);
-      }
+      return header
+        .split(",", keysSentMax)
+        .map((key) => key.trim())
+        .filter((key) => key !== "")
+        .map(hmacOf);
     },
   };
 }
 
-function keysIn(header: string): string[] {
-  if (!header.includes(",")) return header.trim() === "" ? [] : [header.trim()];
-  return header
-    .split(",", keysSentMax)
-    .map((key) => key.trim())
-    .filter((key) => key !== "");
+const blockBytes = 64;
+const hashBytes = 32;
+const shortKeyBytesMax = 1024;
+
+/**
+ * The same as `keyHmac`, out of two plain hashes over buffers that are used again: 0.75 µs instead of the 1.8 µs
+ * that an object of `createHmac` takes. (Remembering the HMACs of 100,000 keys took 1.5 µs a look-up, since hardly
+ * one of them is in the processor's cache; so nothing is remembered.)
+ */
+function createHmacOfKey(pepper: Pepper): (key: string) => string {
+  const inner = Buffer.alloc(blockBytes + shortKeyBytesMax, 0x36);
+  const outer = Buffer.alloc(blockBytes + hashBytes, 0x5c);
+  for (let at = 0; at < pepper.length; at++) {
+    inner[at]! ^= pepper[at]!;
+    outer[at]! ^= pepper[at]!;
+  }
+  return (key) => {
+    // At three bytes a character at most it fits.
+    if (key.length * 3 > shortKeyBytesMax || pepper.length > blockBytes) return keyHmac(pepper, key);
+    const end = blockBytes + inner.write(key, blockBytes, "utf8");
+    // As a text of single bytes: making a buffer of it costs more than both hashes.
+    outer.write(hash("sha256", inner.subarray(0, end), "binary"), blockBytes, "latin1");
+    return hash("sha256", outer, "base64url");
+  };
 }
 
 /** `instance` is null for the preprocess flow of a shared endpoint, which belongs to no customer. */
@@ -93,7 +91,7 @@ export function keyRule(
     case "unsecured":
       return { isNeeded: false, lists: [] };
     case "customer_optional":
-      return { isNeeded: indexOf(own).hasUnrevoked, lists: [own] };
+      return { isNeeded: own.some((key) => !isRevoked(key)), lists: [own] };
     case "customer_required":
       return { isNeeded: true, lists: [own] };
     case "organization": {
@@ -112,7 +110,7 @@ export function checkKeys(rule: KeyRule, sentHmacs: readonly string[], nowMs: nu
   let problem: KeyProblem = { kind: "wrong" };
   for (const hmac of sentHmacs) {
     for (const list of rule.lists) {
-      const key = findKey(indexOf(list), hmac);
+      const key = findKey(list, hmac);
       if (key === undefined) continue;
       if (isRevoked(key)) problem = { kind: "revoked", key };
       else if (key.expiresAtMs !== null && key.expiresAtMs <= nowMs) problem = { kind: "expired", key };
@@ -138,34 +136,43 @@ export function everyFlowNeedsKey(
 /** In a replica of an earlier release the field is not there: what it held were keys that were not revoked. */
 const isRevoked = ({ revokedAtMs }: KeyEntity): boolean => (revokedAtMs ?? null) !== null;
 
+/** Up to here all of a list's keys are compared; for longer lists a map is made. */
+const shortListMax = 8;
 const hmacHalf = 22;
-
-interface KeyIndex {
-  /** By the first half of the HMAC (132 bits: two keys never share it). */
-  byHalf: ReadonlyMap<string, { key: KeyEntity; bytes: Buffer }>;
-  hasUnrevoked: boolean;
-}
+/** The first half of the HMAC (132 bits: two keys never share it) to the key. */
+type KeyIndex = ReadonlyMap<string, KeyEntity>;
 
 /** Made once for each list, and gone with it: a list is part of a compiled instance or integration. */
 const indexes = new WeakMap<readonly KeyEntity[], KeyIndex>();
 
-function findKey({ byHalf }: KeyIndex, hmac: string): KeyEntity | undefined {
-  const found = byHalf.get(hmac.slice(0, hmacHalf));
-  if (found === undefined) return undefined;
-  const bytes = Buffer.from(hmac, "base64url");
-  const isSame = bytes.length === found.bytes.length && timingSafeEqual(bytes, found.bytes);
-  return isSame ? found.key : undefined;
+function findKey(keys: readonly KeyEntity[], hmac: string): KeyEntity | undefined {
+  if (keys.length > shortListMax) {
+    const found = indexOf(keys).get(hmac.slice(0, hmacHalf));
+    return found !== undefined && isSame(found.hmac, hmac) ? found : undefined;
+  }
+  let found: KeyEntity | undefined;
+  for (const key of keys) if (isSame(key.hmac, hmac)) found = key;
+  return found;
+}
+
+/** Of 32 bytes in base64url. */
+const hmacLength = 43;
+/** Two buffers that are used again: making them for each comparison costs more than it does. */
+const compared = [Buffer.alloc(hmacLength), Buffer.alloc(hmacLength)] as const;
+
+/** In a time that does not depend on where they differ. */
+function isSame(a: string, b: string): boolean {
+  if (a.length !== hmacLength || b.length !== hmacLength) return false;
+  const [left, right] = compared;
+  left.write(a, 0, "latin1");
+  right.write(b, 0, "latin1");
+  return timingSafeEqual(left, right);
 }
 
 function indexOf(keys: readonly KeyEntity[]): KeyIndex {
   let index = indexes.get(keys);
   if (index === undefined) {
-    index = {
-      byHalf: new Map(
-        keys.map((key) => [key.hmac.slice(0, hmacHalf), { key, bytes: Buffer.from(key.hmac, "base64url") }]),
-      ),
-      hasUnrevoked: keys.some((key) => !isRevoked(key)),
-    };
+    index = new Map(keys.map((key) => [key.hmac.slice(0, hmacHalf), key]));
     indexes.set(keys, index);
   }
   return index;

@@ -33,6 +33,11 @@ export interface BundleLease {
 export interface Bundles {
   /** Throws `BundleRefusedError` or `BundleTimeoutError`. */
   take(digest: string, timeoutMs: number): Promise<BundleLease>;
+  /** The same at once for several that are all here; false where one is not. Then `release` is to be called. */
+  tryHold(digests: readonly string[]): boolean;
+  release(digests: readonly string[]): void;
+  /** Where a package's files are while somebody holds it. */
+  folderOf(digest: string): string;
   stop(): void;
 }
 
@@ -44,6 +49,12 @@ export interface BundlesOptions {
   bytesMax: number;
   /** Unpacked packages to keep; those that run now may exceed it. */
   keptMax?: number;
+}
+
+interface Kept {
+  leases: number;
+  /** Counts up with each use: the least is the longest ago. */
+  used: number;
 }
 
 const keptMaxDefault = 500;
@@ -59,18 +70,21 @@ const digestPattern = /^[0-9a-f]{64}$/;
 export function createBundles(options: BundlesOptions): Bundles {
   const { folder, fetchBundle, bytesMax, keptMax = keptMaxDefault } = options;
   mkdirSync(folder, { recursive: true });
-  /** In the order of their last use. */
-  const kept = new Map<string, { leases: number }>();
+  const kept = new Map<string, Kept>();
+  let uses = 0;
   const fetching = new Map<string, Promise<void>>();
   const waiting = new Map<string, number>();
   let isStopped = false;
-  for (const digest of foldersByAge(folder)) kept.set(digest, { leases: 0 });
+  for (const digest of foldersByAge(folder)) kept.set(digest, { leases: 0, used: ++uses });
+
+  function hold(entry: Kept): void {
+    entry.leases++;
+    entry.used = ++uses;
+  }
 
   function lease(digest: string): BundleLease {
     const entry = kept.get(digest)!;
-    kept.delete(digest);
-    kept.set(digest, entry);
-    entry.leases++;
+    hold(entry);
     let isReleased = false;
     return {
       folder: join(folder, digest),
@@ -97,7 +111,7 @@ export function createBundles(options: BundlesOptions): Bundles {
     for (let delayMs = retryDelayMinMs; ; delayMs = Math.min(delayMs * 2, retryDelayMaxMs)) {
       try {
         await fetchInto(digest);
-        kept.set(digest, { leases: 0 });
+        kept.set(digest, { leases: 0, used: ++uses });
         makeRoom();
         return;
       } catch (error) {
@@ -131,7 +145,9 @@ export function createBundles(options: BundlesOptions): Bundles {
   }
 
   function makeRoom(): void {
-    for (const [digest, entry] of kept) {
+    if (kept.size <= keptMax) return;
+    const byUse = [...kept].sort(([, a], [, b]) => a.used - b.used);
+    for (const [digest, entry] of byUse) {
       if (kept.size <= keptMax) return;
       if (entry.leases > 0 || waiting.get(digest)) continue;
       kept.delete(digest);
@@ -164,6 +180,15 @@ export function createBundles(options: BundlesOptions): Bundles {
         else waiting.delete(digest);
       }
     },
+    tryHold(digests) {
+      for (const digest of digests) if (!kept.has(digest)) return false;
+      for (const digest of digests) hold(kept.get(digest)!);
+      return true;
+    },
+    release(digests) {
+      for (const digest of digests) kept.get(digest)!.leases--;
+    },
+    folderOf: (digest) => join(folder, digest),
     stop() {
       isStopped = true;
     },

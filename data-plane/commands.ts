@@ -5,22 +5,20 @@ import { flowByStableKey } from "../shared/definition.ts";
 import { type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
 import { type AdmissionRequest, admit } from "./admission.ts";
-import { type AnswerOptions, acceptAndAnswer } from "./answers.ts";
 import type { Executions } from "./executions.ts";
 import { keyChecksOfCommands } from "./keyChecks.ts";
 import type { BodyParser } from "./largeBodies.ts";
-import type { Replica } from "./replica.ts";
+import type { ReplicaReader } from "./replica/reader.ts";
 import { draftEndpoint, type Endpoint, endpointAt, endpointOf } from "./resolve.ts";
 import type { Runner } from "./runs.ts";
 
 export interface CommandsOptions {
   lease(most: number): Promise<Command[]>;
   complete(results: CommandResult[]): Promise<void>;
-  replica: Replica;
+  replica: ReplicaReader;
   parser: BodyParser;
-  executions: Executions;
-  config: AnswerOptions["config"];
-  runner: Runner;
+  executions: Pick<Executions, "accept" | "fail">;
+  runner: Pick<Runner, "prepare">;
   logger: Logger;
 }
 
@@ -165,9 +163,10 @@ async function start(options: CommandsOptions, endpoint: Endpoint, given: StartO
     body: bytes,
     invokedBy: null,
     keyChecks: keyChecksOfCommands,
+    // Answered as a sender would be, to nobody: the record says with what.
+    hasSender: true,
   });
-  // Answered as a sender would be, to nobody: the record says with what.
-  if (admission.ok) await acceptAndAnswer(options, received, admission.execution).accepted;
+  if (admission.ok) await options.executions.accept(admission.meta, bytes.length === 0 ? null : bytes);
   else
     await fail(
       options,

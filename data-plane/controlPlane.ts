@@ -2,10 +2,11 @@
 import { createClient } from "graphql-sse";
 import type { Command, CommandResult } from "../shared/commands.ts";
 import type { FeedPage } from "../shared/feed.ts";
-import type { ReportEvent } from "../shared/reports.ts";
+import { newId } from "../shared/ids.ts";
 import { BundleRefusedError } from "./bundles.ts";
 import { graphql } from "./generated/gql.ts";
-import type { FeedSubscription, TypedDocumentString } from "./generated/graphql.ts";
+import type { FeedSubscription, ReportEventsMutation, TypedDocumentString } from "./generated/graphql.ts";
+import type { StoredReport } from "./journal/journal.ts";
 import type { KeyUseReport } from "./keyUse.ts";
 import type { MasterKeysHeld } from "./masterKeys.ts";
 import type { ReportAnswer } from "./reporter.ts";
@@ -19,7 +20,7 @@ export interface ControlPlane {
   acknowledge(epoch: string, version: number): Promise<void>;
   leaseCommands(most: number): Promise<Command[]>;
   completeCommands(results: CommandResult[]): Promise<void>;
-  report(events: ReportEvent[]): Promise<ReportAnswer>;
+  report(events: readonly Pick<StoredReport, "json">[]): Promise<ReportAnswer>;
   reportKeyUse(uses: KeyUseReport[]): Promise<void>;
   confirmMasterKeys(held: MasterKeysHeld): Promise<void>;
   /** A component's package (zip) by its SHA-256. */
@@ -118,6 +119,8 @@ const ConfirmMasterKeysDocument = graphql(`
   }
 `);
 
+const reportQueryJson = JSON.stringify(ReportEventsDocument.toString());
+
 interface PayloadError {
   field: string;
   messages: readonly string[];
@@ -131,18 +134,27 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
     document: TypedDocumentString<Result, Variables>,
     variables: Variables,
   ): Promise<Result> {
+    return post(JSON.stringify({ query: document.toString(), variables }));
+  }
+
+  /** Its id is in the control plane's log, too. */
+  async function post<Result>(body: string): Promise<Result> {
+    const requestId = newId();
     const response = await fetch(`${url}/api`, {
       method: "POST",
-      headers: { ...headers(), "content-type": "application/json", accept: "application/json" },
-      body: JSON.stringify({ query: document.toString(), variables }),
+      headers: {
+        ...headers(),
+        "content-type": "application/json",
+        accept: "application/json",
+        "x-request-id": requestId,
+      },
+      body,
       signal: AbortSignal.timeout(requestTimeoutMs),
     });
     const answer = (await response.json()) as { data?: Result; errors?: { message: string }[] };
     if (answer.errors?.length || !answer.data) {
-      throw new Error(
-        answer.errors?.map(({ message }) => message).join("; ") ??
-          `The control plane answered ${response.status}.`,
-      );
+      const reason = answer.errors?.map(({ message }) => message).join("; ");
+      throw new Error(`${reason ?? `The control plane answered ${response.status}.`} (request ${requestId})`);
     }
     return answer.data;
   }
@@ -208,9 +220,12 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
       refuseErrors(completeCommands.errors);
     },
     async report(events) {
-      const { reportEvents } = await request(ReportEventsDocument, { input: { dataPlaneId, events } });
+      // The events are JSON already, the greater part of what this process writes: put in as they are.
+      const { reportEvents } = await post<ReportEventsMutation>(
+        `{"query":${reportQueryJson},"variables":{"input":{"dataPlaneId":${JSON.stringify(dataPlaneId)},"events":[${events.map(({ json }) => json).join(",")}]}}}`,
+      );
       return {
-        confirmed: [...(reportEvents.confirmed ?? [])],
+        confirmed: reportEvents.confirmed ?? [],
         problems: reportEvents.errors.flatMap(({ messages }) => messages),
       };
     },

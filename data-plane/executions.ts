@@ -1,602 +1,677 @@
 /**
  * From a journaled entry to its finished record: the preprocess part where there is one, the routing by its
  * result, the flow part; events of all that into the journal. Also what an earlier process left undone.
+ *
+ * The journal names what waits; what runs next is taken from the scheduler when a slot is free, read from the
+ * journal only then, and handed to the run threads in batches. So a backlog of any length costs a small object an
+ * entry.
  */
 import type { Logger } from "pino";
-import { type Flow, flowByStableKey } from "../shared/definition.ts";
+import type { Config } from "../shared/config.ts";
+import { flowByStableKey } from "../shared/definition.ts";
 import { type ErrorCode, type ExecutionErrorCode, errorCatalogue, messageOf } from "../shared/errors.ts";
-import type { CustomerUserEntity, InstanceEntity, IntegrationEntity } from "../shared/feed.ts";
 import { toNodeId } from "../shared/ids.ts";
-import type {
-  ExecutionEvent,
-  ExecutionFinish,
-  ExecutionPart,
-  ExecutionTarget,
-  LogReport,
-  SectionReport,
-  StepReport,
-} from "../shared/reports.ts";
-import { keyRule, type SentKeys } from "./authenticate.ts";
-import { createFifo } from "./fifo.ts";
-import type { Entry, Journal, RecoveredEntry } from "./journal.ts";
-import { type KeyChecks, keyChecksOfCommands } from "./keyChecks.ts";
 import {
-  type CompiledDefinition,
-  type CompiledInstance,
-  type CompiledIntegration,
-  compileDefinition,
-  type Pin,
-  type Replica,
-} from "./replica.ts";
+  type ExecutionEvent,
+  type ExecutionFinish,
+  type ExecutionPart,
+  type LogSeverity,
+  reportKey,
+} from "../shared/reports.ts";
+import { type AnswerHooks, waitForAnswer } from "./answers.ts";
+import { keyRule } from "./authenticate.ts";
+import { type EntryHead, readHead } from "./entryHead.ts";
+import { eventJson } from "./eventJson.ts";
+import { createFifo } from "./fifo.ts";
+import type { Answer } from "./ingress.ts";
+import type { EntryMeta, EntryRoute } from "./journal/entry.ts";
+import type { Journal, PendingEntry } from "./journal/journal.ts";
+import { type KeyChecks, keyChecksOfCommands } from "./keyChecks.ts";
+import { createPlans, type Plan, unknownTarget } from "./plans.ts";
+import { ReplicaDamagedError } from "./replica/file.ts";
+import type { ReplicaReader } from "./replica/reader.ts";
 import type { Reporter } from "./reporter.ts";
-import { type Endpoint, type Route, routeByResult, type Target } from "./resolve.ts";
-import type { HttpResponse, Runner, RunOutcome, RunRequest } from "./runs.ts";
-import { webhookUrlsOf } from "./webhookUrls.ts";
-
-/** An entry with what its pins stand for. */
-export interface Execution {
-  entry: Entry;
-  endpoint: Endpoint;
-  /** Known for an entry whose route is a flow; found by the preprocess flow else. */
-  target: Target | null;
-  /** The keys that were sent, for the check of the target's: in memory only, so not after a restart. */
-  keys?: SentKeys;
-}
-
-/** What an answer may wait for. Each is called at most once. */
-export interface ExecutionHooks {
-  /** The preprocess part ended and a flow was found. */
-  onRouted?(target: Target): void;
-  /** The preprocess part failed, or what it named is not there, or its key is wrong, or it is paused. */
-  onNotRouted?(code: ErrorCode, retryAfter: number | null): void;
-  /** The target's trigger ended; with the response that it gave. */
-  onTriggerDone?(response: HttpResponse | null): void;
-  onTriggerFailed?(): void;
-  onEnd?(outcome: RunOutcome): void;
-  /** The answer is the flow's result. */
-  needsResult?: boolean;
-  /** The HTTP status that the sender got, asked at the end. */
-  answerStatus?(): number | null;
-}
+import { type Route, routeByResult } from "./resolve.ts";
+import { countEnd, newRunStats, type RunStats } from "./runStats.ts";
+import {
+  joined,
+  logJson,
+  noReports,
+  type ReportTexts,
+  type Run,
+  type Runner,
+  type RunOutcome,
+} from "./runs.ts";
+import { requestJsonOf } from "./runtime/requestJson.ts";
+import { createScheduler } from "./scheduler.ts";
+import { createSuspects, type SuspectPlace } from "./suspects.ts";
+import { withTraceparent } from "./traceContext.ts";
+import type { RunTrace, Tracing } from "./tracing.ts";
 
 export interface Executions {
-  /** Makes an entry durable, then runs it. Resolves when it is on disk; rejects with `JournalFullError`. */
-  accept(execution: Execution, hooks: ExecutionHooks): Promise<void>;
-  /** Ends an execution that never became an entry (a command that can't be carried out). */
+  /** From now on entries are run; what was enqueued before, too. */
+  begin(journal: Journal): void;
+  /** The journal's `onEntry`. */
+  enqueue(pending: PendingEntry): void;
+  /** Makes an entry of a command durable and has it run; resolves when it is on disk, or was there already. */
+  accept(meta: EntryMeta, body: Uint8Array | null): Promise<void>;
+  /** Ends an execution that never became an entry (a command that can't be carried out); resolves when it is on disk. */
   fail(
     event: Omit<ExecutionEvent, "kind" | "steps" | "logs" | "sections" | "finish">,
     code: ExecutionErrorCode,
     reason: string,
   ): Promise<void>;
-  /** Runs what an earlier process left. */
-  recover(): void;
-  running(): number;
-  /** Resolves when nothing runs, or after `timeoutMs`. */
+  /** The replica holds something again: entries that waited for it go on. */
+  onReplicaReady(): void;
+  /** Resolves when nothing runs or waits, or after `timeoutMs`; after that nothing new is begun. */
   drain(timeoutMs: number): Promise<void>;
+  stats(): ExecutionsStats;
+}
+
+export interface ExecutionsStats extends RunStats {
+  waiting: number;
+  running: number;
+  /** Waiting until the replica has been fetched anew. */
+  waitingForReplica: number;
+  /** Runs whose record the journal does not take now. */
+  unrecorded: number;
+}
+
+/** What ended, for its log event and its span. */
+export interface EndedExecution {
+  id: string;
+  attempt: number;
+  finish: ExecutionFinish;
+  head: EntryHead;
+  metaJson: string;
+  /** Null where what it was pinned to is gone. */
+  plan: Plan | null;
+  /** When its code began to run; 0 where it did not. */
+  beganAtMs: number;
+  thread: number | null;
+  /** Logs and steps that were recorded. */
+  records: number;
 }
 
 export interface ExecutionsOptions {
-  journal: Journal;
-  replica: Replica;
+  config: Pick<
+    Config,
+    | "runThreads"
+    | "runsPerThreadMax"
+    | "instanceRunsMax"
+    | "synchronousTimeoutMs"
+    | "triggerResponseTimeoutMs"
+  >;
+  replica: ReplicaReader;
   runner: Runner;
-  reporter: Reporter;
+  reporter: Pick<Reporter, "notify">;
   logger: Logger;
   keyChecks: KeyChecks;
   /** What webhook URLs start with. */
   ingressUrl: () => string;
+  /** Answers a sender that waits. */
+  answer(logName: string, id: string, answer: Answer): void;
+  /** Whether the end of one is to be told of. */
+  isObserved(status: ExecutionFinish["status"], id: string): boolean;
+  onEnded(ended: EndedExecution): void;
+  tracing: Tracing | null;
 }
 
-/** What is in memory at once; the rest waits in the journal. */
-const heldAbove = { entries: 2_000, bytes: 128 * 1024 * 1024 };
-const claimMost = 200;
 /** An execution that was running at this many deaths of the process is not run again. */
 const crashesMax = 3;
-/**
- * After a crash only this many of those that may be its cause start at once, each with its mark on disk, so
- * that the next crash is blamed on few. One that has run for a while makes room for the next.
- */
-const suspectsAtOnce = 4;
-const suspectWatchMs = 1_000;
-const reportRetryMs = 500;
+const retryMs = 500;
+
+/** An entry on its way. */
+interface Task {
+  readonly pending: PendingEntry;
+  /** Of the slot that it waits for or has. */
+  key: string;
+  /** Known once it was read for the first time. */
+  head: EntryHead | null;
+  /** What runs next; null until it was read, and where what it was pinned to is gone. */
+  plan: Plan | null;
+  /** Held from the begin of a part to its end. */
+  metaJson: string | null;
+  body: Buffer | null;
+  answers: AnswerHooks | null;
+  /** Accepted by this process: its sender, or who would be, waits or was answered as soon as it was on disk. */
+  isFresh: boolean;
+  isStarted: boolean;
+  isMarked: boolean;
+  takenAtMs: number;
+  /** When the first part was taken. */
+  beganAtMs: number;
+  thread: number | null;
+  trace: RunTrace | null;
+  events: number;
+  /** Not written yet. */
+  reports: ReportTexts;
+  requestJson: string | null;
+  /** The event before the next one, while the journal does not take it. */
+  writing: Promise<void> | null;
+  /** Of one that may have taken an earlier process down. */
+  suspectPlace: SuspectPlace | null;
+}
 
 export function createExecutions(options: ExecutionsOptions): Executions {
-  const { journal, logger } = options;
-  const inMemory = { entries: 0, bytes: 0 };
-  const heldHooks = new Map<string, ExecutionHooks>();
-  let mayHaveHeld = false;
-  let isClaiming = false;
+  const { config, replica, runner, logger, reporter, tracing } = options;
+  const slots = config.runThreads * config.runsPerThreadMax;
+  const perKeyMax = config.instanceRunsMax || Math.max(1, Math.ceil(slots / 2));
+  const scheduler = createScheduler<Task>({ slots, perKeyMax });
+  const suspects = createSuspects<Task>((task, place) => {
+    task.suspectPlace = place;
+    scheduler.enqueue(task.key, task);
+    wake();
+  });
+  const plans = createPlans({ replica, compile: runner.compile, ingressUrl: options.ingressUrl });
+  /** Entries of this process's commands, on their way through the journal. */
+  const ownEntries = new Set<string>();
+  const early = createFifo<PendingEntry>();
+  const waitingForReplica: Task[] = [];
+  const stats = newRunStats();
+  let journal: Journal | null = null;
+  let isWoken = false;
+  let isStopped = false;
+  let unrecorded = 0;
   let drained: (() => void) | null = null;
 
-  const suspectSlots = createSlots(suspectsAtOnce);
+  function wake(): void {
+    if (isWoken) return;
+    isWoken = true;
+    setImmediate(pump);
+  }
 
-  const runSuspect = async (run: () => Promise<void>) => {
-    const release = await suspectSlots.take();
-    const timer = setTimeout(release, suspectWatchMs);
-    try {
-      await run();
-    } finally {
-      clearTimeout(timer);
-      release();
-    }
-  };
+  function pump(): void {
+    isWoken = false;
+    if (isStopped) return;
+    const taken: Task[] = [];
+    for (let task = scheduler.take(); task !== undefined; task = scheduler.take()) taken.push(task);
+    if (taken.length > 0) startAll(taken);
+    else noteIdle();
+  }
 
-  const isFull = () => inMemory.entries >= heldAbove.entries || inMemory.bytes >= heldAbove.bytes;
+  function noteIdle(): void {
+    if (drained !== null && scheduler.running() === 0 && (scheduler.waiting() === 0 || slots === 0))
+      drained();
+  }
 
-  const start = (execution: Execution, hooks: ExecutionHooks, crashes: number) => {
-    const bytes = execution.entry.body?.byteLength ?? 0;
-    inMemory.entries++;
-    inMemory.bytes += bytes;
-    const run = () => runEntry(options, execution, hooks, crashes);
-    void (execution.entry.isSuspect ? runSuspect(run) : run())
-      .catch((error) =>
+  function startAll(tasks: readonly Task[]): void {
+    const ready: { task: Task; run: Run }[] = [];
+    for (const task of tasks) {
+      try {
+        const run = prepare(task);
+        if (run !== null) ready.push({ task, run });
+      } catch (error) {
+        // It stays in the journal for an operator to look at; the others must not wait for it.
         logger.error(
-          { executionId: execution.entry.id, reason: messageOf(error) },
-          "an execution could not be recorded",
-        ),
-      )
-      .finally(() => {
-        inMemory.entries--;
-        inMemory.bytes -= bytes;
-        claimMore();
-        if (inMemory.entries === 0) drained?.();
-      });
-  };
-
-  const startRecovered = (found: RecoveredEntry) => {
-    const hooks = heldHooks.get(found.entry.id) ?? {};
-    heldHooks.delete(found.entry.id);
-    try {
-      start(restore(found), hooks, found.crashes);
-    } catch (error) {
-      // It stays in the journal for an operator to look at; the others must not wait for it.
-      logger.error(
-        { executionId: found.entry.id, reason: messageOf(error) },
-        "an entry of the journal can't be read",
-      );
+          { executionId: task.pending.id, reason: messageOf(error) },
+          "an entry of the journal can't be read",
+        );
+        finish(task);
+      }
     }
-  };
+    if (ready.length > 0) startReady(ready);
+  }
 
-  const claimMore = () => {
-    if (!mayHaveHeld || isClaiming || isFull()) return;
-    isClaiming = true;
-    journal
-      .claim(claimMost)
-      .then((recovered) => {
-        mayHaveHeld = recovered.length > 0;
-        for (const found of recovered) startRecovered(found);
-      })
-      .catch((error) => logger.error({ reason: messageOf(error) }, "the journal could not be read"))
-      .finally(() => {
-        isClaiming = false;
-        if (mayHaveHeld && !isFull()) claimMore();
-      });
-  };
+  function startReady(ready: readonly { task: Task; run: Run }[]): void {
+    const fresh: PendingEntry[] = [];
+    for (const { task } of ready) if (!task.isStarted) fresh.push(task.pending);
+    try {
+      if (fresh.length > 0) journal!.start(fresh);
+    } catch (error) {
+      if (journal!.isClosed()) return;
+      warnOnce("runs wait: the journal does not take that they start", error);
+      setTimeout(() => startReady(ready), retryMs).unref();
+      return;
+    }
+    const runs: Run[] = [];
+    for (const { task, run } of ready) {
+      task.isStarted = true;
+      task.takenAtMs = Date.now();
+      if (task.beganAtMs === 0) task.beganAtMs = task.takenAtMs;
+      task.suspectPlace?.begin();
+      runs.push(run);
+    }
+    runner.start(runs);
+  }
+
+  let warnedAtMs = 0;
+  function warnOnce(message: string, error: unknown): void {
+    if (Date.now() - warnedAtMs < 60_000) return;
+    warnedAtMs = Date.now();
+    logger.error({ reason: messageOf(error) }, message);
+  }
+
+  /** The next part's run; null where the task ended or waits without one. Throws where it can't be read. */
+  function prepare(task: Task): Run | null {
+    const { pending } = task;
+    read(task);
+    if (pending.crashes >= crashesMax) {
+      const reason = `The process ended ${pending.crashes} times while this execution ran, so it is not run again by itself. Replay it when the cause is gone.`;
+      // For the record's target.
+      task.plan = tryFind(task);
+      fail(task, "CRASH_LIMIT", reason);
+      return null;
+    }
+    try {
+      const plan = findPlan(task);
+      if (plan === null) return null;
+      task.plan = plan;
+    } catch (error) {
+      if (error instanceof ReplicaDamagedError) waitForReplica(task);
+      else fail(task, "INTERNAL", messageOf(error));
+      return null;
+    }
+    if (!task.isStarted) {
+      const nodeId = toNodeId("InstanceExecutionResult", pending.id);
+      log(task, "FLOW", "INFO", `Starting Instance Execution ${nodeId}`);
+    }
+    if (tracing !== null) task.trace ??= tracing.begin(task.pending, task.head!, task.metaJson!);
+    return runOf(task, task.plan);
+  }
+
+  function tryFind(task: Task): Plan | null {
+    try {
+      return plans.find(task.head!.routeJson);
+    } catch {
+      return null;
+    }
+  }
+
+  function read(task: Task): void {
+    if (task.metaJson !== null) return;
+    const { metaJson, body } = journal!.load(task.pending);
+    task.metaJson = metaJson.toString("utf8");
+    task.body = body;
+    if (task.head !== null) return;
+    task.head = readHead(task.metaJson);
+    if (task.isFresh && task.head.isWaiting) makeAnswers(task, task.metaJson);
+  }
+
+  /** Null where the task waits for the replica, or ended since there is nothing to run any more. */
+  function findPlan(task: Task): Plan | null {
+    const known = task.plan === null ? plans.find(task.head!.routeJson) : plans.renew(task.plan);
+    if (known !== null) return known;
+    if (replica.position().epoch === "") {
+      waitForReplica(task);
+      return null;
+    }
+    const current = plans.findCurrent(task.plan?.route ?? routeOf(task));
+    if (current.ok) {
+      const note =
+        "The version that this webhook was accepted with is not known any more: it runs on the present one.";
+      log(task, current.plan.part, "WARN", note);
+      return current.plan;
+    }
+    fail(task, current.code, current.reason);
+    return null;
+  }
+
+  /** It was lost and comes anew: what is gone is not known before. */
+  function waitForReplica(task: Task): void {
+    letGo(task);
+    waitingForReplica.push(task);
+  }
+
+  /** Its slot goes to another; it will be read again. */
+  function letGo(task: Task): void {
+    task.metaJson = null;
+    task.body = null;
+    scheduler.release(task.key);
+    wake();
+  }
+
+  function runOf(task: Task, plan: Plan): Run {
+    const { part } = plan;
+    return {
+      context: plan.context,
+      part,
+      meta: task.trace === null ? task.metaJson! : withTraceparent(task.metaJson!, task.trace.traceparent),
+      body: task.body,
+      firstSequence: task.reports.nextSequence,
+      needsResult: part === "PREPROCESS" || (task.answers?.needsResult() ?? false),
+      needsRequest: task.events === 0 && part === "FLOW",
+      // After a crash the mark is on disk before the code runs; else only once it has lasted, for it costs a write.
+      beforeStart: task.pending.isSuspect && !task.isMarked ? () => markRunning(task) : null,
+      hooks: {
+        onTriggerDone(response) {
+          if (part === "FLOW") task.answers?.onTriggerDone(response);
+        },
+        onTriggerFailed() {
+          if (part === "FLOW") task.answers?.onTriggerFailed();
+        },
+        onProgress(reports) {
+          // Seen to run: should the process die now, it counts.
+          if (!task.isMarked) markRunning(task).catch(() => {});
+          collect(task, reports);
+          write(task, null);
+        },
+        onEnd(outcome) {
+          collect(task, outcome.reports);
+          task.requestJson = outcome.requestJson;
+          task.thread = outcome.thread;
+          if (part === "PREPROCESS") route(task, outcome);
+          else {
+            task.answers?.onEnd(outcome);
+            end(task, outcome);
+          }
+        },
+      },
+    };
+  }
+
+  async function markRunning(task: Task): Promise<void> {
+    task.isMarked = true;
+    await journal!.markRunning(task.pending);
+  }
+
+  /** The preprocess part ended: on to the flow that it named. */
+  function route(task: Task, outcome: RunOutcome): void {
+    if (outcome.status === "FAILED") {
+      fail(task, "PREPROCESS_FAILED", outcome.error ?? "The preprocess flow failed.");
+      return;
+    }
+    try {
+      const refused = routeOn(task, outcome);
+      if (refused !== null) fail(task, refused.code, refused.reason, refused.retryAfter);
+    } catch (error) {
+      fail(task, "INTERNAL", messageOf(error));
+    }
+  }
+
+  function routeOn(
+    task: Task,
+    outcome: RunOutcome,
+  ): { code: ErrorCode; reason: string; retryAfter: number | null } | null {
+    const routed = routeByOutcome(task, outcome);
+    if (!routed.ok) return { ...routed, retryAfter: null };
+    const { definition, flow, instance, integration } = routed.target;
+    const { entity } = instance;
+    const { request } = JSON.parse(task.metaJson!) as EntryMeta;
+    const isSent = task.pending.logName !== null;
+    const refused = (isSent ? options.keyChecks : keyChecksOfCommands).refuse(
+      keyRule(definition.definition, flow, entity, integration.entity),
+      flow.name,
+      request,
+      Date.now(),
+    );
+    if (refused !== null) return refused;
+    if (!entity.isEnabled) {
+      const reason = `The instance "${entity.name}" is paused.`;
+      return { code: "INSTANCE_PAUSED", reason, retryAfter: null };
+    }
+    task.plan = plans.ofTarget(routed.target, task.plan!);
+    task.answers?.onRouted(flow);
+    // From here on its instance counts.
+    letGo(task);
+    task.key = entity.id;
+    scheduler.enqueue(task.key, task);
+    return null;
+  }
+
+  function routeByOutcome(task: Task, outcome: RunOutcome): Route {
+    const endpoint = plans.endpointOf(task.plan!);
+    if (endpoint === null) throw new Error("The endpoint that the preprocess flow ran for is gone.");
+    const testInstance = task.head!.isEndpointTest
+      ? (replica.instance(endpoint.integration.entity.systemInstanceId) ?? undefined)
+      : undefined;
+    try {
+      return routeByResult(
+        replica,
+        endpoint,
+        outcome.result?.data,
+        testInstance === undefined ? {} : { testInstance },
+      );
+    } catch (error) {
+      return { ok: false, code: "CUSTOMER_NOT_FOUND", reason: messageOf(error), instance: null };
+    }
+  }
+
+  const routeOf = (task: Task): EntryRoute => JSON.parse(task.head!.routeJson) as EntryRoute;
+
+  function log(task: Task, part: ExecutionPart, severity: LogSeverity, message: string): void {
+    const number = task.reports.nextSequence++;
+    task.reports.logs = joined(task.reports.logs, logJson(part, number, severity, message));
+  }
+
+  /** Ends it without its flow's outcome: who waits is told the code. */
+  function fail(
+    task: Task,
+    code: ExecutionErrorCode,
+    reason: string,
+    retryAfter: number | null = null,
+  ): void {
+    log(task, task.plan?.part ?? "FLOW", "ERROR", reason);
+    if (isAnswerCode(code)) task.answers?.onNotRouted(code, retryAfter);
+    end(task, { status: "FAILED", errorCode: code, error: reason, endedAtMs: Date.now() });
+  }
+
+  function end(task: Task, outcome: Pick<RunOutcome, "status" | "errorCode" | "error" | "endedAtMs">): void {
+    const { status, errorCode, error, endedAtMs } = outcome;
+    const nodeId = toNodeId("InstanceExecutionResult", task.pending.id);
+    log(task, "FLOW", status === "FAILED" ? "ERROR" : "INFO", `Ending Instance Execution ${nodeId}`);
+    const answerStatus = task.answers !== null ? task.answers.status() : task.isFresh ? 200 : null;
+    const finished: ExecutionFinish = { status, endedAtMs, errorCode, error, answerStatus };
+    countEnd(stats, finished, task.takenAtMs);
+    tell(task, finished);
+    write(task, finished);
+  }
+
+  function tell(task: Task, finish: ExecutionFinish): void {
+    const { pending, plan, beganAtMs, thread } = task;
+    const { id, attempt } = pending;
+    const isLogged = options.isObserved(finish.status, id);
+    if (!isLogged && tracing === null) return;
+    const [head, metaJson, records] = [task.head!, task.metaJson!, task.reports.nextSequence - 1];
+    const ended = { id, attempt, finish, head, metaJson, plan, beganAtMs, thread, records };
+    if (isLogged) options.onEnded(ended);
+    if (tracing !== null) (task.trace ?? tracing.begin(pending, head, metaJson)).end(ended);
+  }
+
+  /** Events are taken by the journal in their order; the slot stays taken until the last one is. */
+  function write(task: Task, finished: ExecutionFinish | null): void {
+    const isFirst = task.events++ === 0;
+    const { pending, head, plan } = task;
+    const json = eventJson({
+      id: pending.id,
+      attempt: pending.attempt,
+      sequence: task.events,
+      head: head!,
+      targetJson: plan?.targetJson ?? JSON.stringify(unknownTarget(routeOf(task))),
+      requestJson: isFirst ? (task.requestJson ?? requestJsonOf(task.metaJson!, task.body)) : null,
+      reports: task.reports,
+      finish: finished,
+    });
+    const key = `${pending.id}/${pending.attempt}/${task.events}`;
+    task.reports = noReports(task.reports.nextSequence);
+    const isEnd = finished !== null;
+    const writing =
+      task.writing === null
+        ? report(pending, key, json, isEnd)
+        : task.writing.then(() => report(pending, key, json, isEnd));
+    task.writing = writing;
+    writing.then(
+      () => {
+        if (task.writing === writing) task.writing = null;
+        reporter.notify();
+        if (isEnd) finish(task);
+      },
+      (error) => {
+        logger.error(
+          { executionId: pending.id, reason: messageOf(error) },
+          "an execution could not be recorded",
+        );
+        if (isEnd) finish(task);
+      },
+    );
+  }
+
+  /** Rejects where the journal is closed. */
+  function report(pending: PendingEntry, key: string, json: string, isEnd: boolean): Promise<void> {
+    return journal!
+      .report(pending, key, json, isEnd)
+      .catch((error) => retryReport(pending, key, json, isEnd, error));
+  }
+
+  /** A full disk keeps the record in memory until there is room; its slot is taken, which bounds how many. */
+  async function retryReport(
+    pending: PendingEntry,
+    key: string,
+    json: string,
+    isEnd: boolean,
+    error: unknown,
+  ): Promise<void> {
+    unrecorded++;
+    try {
+      for (let problem = error; ; ) {
+        if (journal!.isClosed()) throw problem;
+        warnOnce("records wait: the journal does not take them", problem);
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+        try {
+          return await journal!.report(pending, key, json, isEnd);
+        } catch (again) {
+          problem = again;
+        }
+      }
+    } finally {
+      unrecorded--;
+    }
+  }
+
+  /** Gives back what it held. */
+  function finish(task: Task): void {
+    task.metaJson = null;
+    task.body = null;
+    task.requestJson = null;
+    task.suspectPlace?.leave();
+    scheduler.release(task.key);
+    wake();
+  }
+
+  function enqueue(pending: PendingEntry): void {
+    if (journal === null) {
+      early.push(pending);
+      return;
+    }
+    const isOwn = ownEntries.delete(pending.id);
+    const task: Task = {
+      pending,
+      key: pending.fairKey,
+      head: null,
+      plan: null,
+      metaJson: null,
+      body: null,
+      answers: null,
+      isFresh: isOwn || pending.logName !== null,
+      isStarted: false,
+      isMarked: false,
+      takenAtMs: 0,
+      beganAtMs: 0,
+      thread: null,
+      trace: null,
+      events: 0,
+      reports: noReports(1),
+      requestJson: null,
+      writing: null,
+      suspectPlace: null,
+    };
+    // Its time runs, whenever its turn comes.
+    if (pending.isWaiting) readAhead(task);
+    if (pending.isSuspect) {
+      suspects.add(task);
+      return;
+    }
+    scheduler.enqueue(task.key, task);
+    wake();
+  }
+
+  function readAhead(task: Task): void {
+    try {
+      read(task);
+    } catch {
+      // Told when its turn comes.
+    }
+    task.metaJson = null;
+    task.body = null;
+  }
+
+  function makeAnswers(task: Task, metaJson: string): void {
+    const { id, logName } = task.pending;
+    const { route, request } = JSON.parse(metaJson) as EntryMeta;
+    const source = replica.definitionAt(route.generation, route.definitionDigest);
+    const flow = source === null ? undefined : flowByStableKey(source.definition, route.flowStableKey);
+    if (source === null || flow === undefined) return;
+    task.answers = waitForAnswer({
+      config,
+      id,
+      sender: request,
+      flow: route.kind === "flow" ? flow : null,
+      definition: source.definition,
+      answer(answer) {
+        if (logName !== null) options.answer(logName, id, answer);
+      },
+    });
+  }
 
   return {
-    async accept(execution, hooks) {
-      const isHeld = isFull();
-      if (isHeld) heldHooks.set(execution.entry.id, hooks);
-      let isNew = false;
+    begin(opened) {
+      journal = opened;
+      for (let pending = early.shift(); pending !== undefined; pending = early.shift()) enqueue(pending);
+    },
+    enqueue,
+    async accept(meta, body) {
+      ownEntries.add(meta.id);
       try {
-        isNew = await journal.append(execution.entry, pinsOf(execution), isHeld);
+        await journal!.append(meta, body);
       } finally {
-        if (!isNew) heldHooks.delete(execution.entry.id);
+        ownEntries.delete(meta.id);
       }
-      if (!isNew) return;
-      if (!isHeld) return start(execution, hooks, 0);
-      mayHaveHeld = true;
-      claimMore();
     },
     async fail(event, code, reason) {
-      const finish: ExecutionFinish = {
-        status: "FAILED",
-        endedAtMs: Date.now(),
-        errorCode: code,
-        error: reason,
-        answerStatus: code in errorCatalogue ? errorCatalogue[code as ErrorCode].status : null,
+      const endedAtMs = Date.now();
+      const answerStatus = isAnswerCode(code) ? errorCatalogue[code].status : null;
+      const failedEvent: ExecutionEvent = {
+        ...event,
+        kind: "execution",
+        steps: [],
+        logs: [JSON.parse(logJson("PREPROCESS", 1, "ERROR", reason))],
+        sections: [],
+        finish: { status: "FAILED", endedAtMs, errorCode: code, error: reason, answerStatus },
       };
-      const log: LogReport = {
-        part: "PREPROCESS",
-        sequence: 1,
-        atMs: finish.endedAtMs,
-        severity: "ERROR",
-        message: reason,
-        stepName: null,
-        sectionId: null,
-      };
-      await journal.report(
-        { ...event, kind: "execution", steps: [], logs: [log], sections: [], finish },
-        true,
-      );
-      options.reporter.notify();
+      await journal!.report(null, reportKey(failedEvent), JSON.stringify(failedEvent), true);
+      reporter.notify();
     },
-    recover() {
-      mayHaveHeld = true;
-      claimMore();
+    onReplicaReady() {
+      for (const task of waitingForReplica.splice(0)) scheduler.enqueue(task.key, task);
+      wake();
     },
-    running: () => inMemory.entries,
     async drain(timeoutMs) {
-      if (inMemory.entries === 0) return;
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, timeoutMs);
         drained = () => {
           clearTimeout(timer);
           resolve();
         };
+        wake();
       });
+      isStopped = true;
     },
+    stats: () => ({
+      ...stats,
+      waiting: scheduler.waiting() + suspects.waiting(),
+      running: scheduler.running(),
+      waitingForReplica: waitingForReplica.length,
+      unrecorded,
+    }),
   };
-}
 
-/** `take` resolves with a function that gives the slot back; calling it again does nothing. */
-function createSlots(count: number): { take(): Promise<() => void> } {
-  const waiting = createFifo<() => void>();
-  let free = count;
-  const giveBack = () => {
-    const next = waiting.shift();
-    if (next === undefined) free++;
-    else next();
-  };
-  return {
-    async take() {
-      if (free > 0) free--;
-      else await new Promise<void>((resolve) => waiting.push(resolve));
-      let isTaken = true;
-      return () => {
-        if (isTaken) giveBack();
-        isTaken = false;
-      };
-    },
-  };
-}
-
-/** What the journal must keep for the entry: its definition, integration and instance as they are now. */
-function pinsOf({ endpoint, target }: Execution): Pin[] {
-  const pins = [(target?.definition ?? endpoint.source).pin, endpoint.integration.pin];
-  const instance = target?.instance ?? endpoint.instance;
-  if (instance !== null) pins.push(instance.pin);
-  return pins;
-}
-
-/** The execution that a journaled entry stands for, from its pins alone. */
-function restore({ entry, pins }: RecoveredEntry): Execution {
-  const { route } = entry;
-  const source: CompiledDefinition = compileDefinition(route.definitionDigest, pins[route.definitionPin]!);
-  const integration: CompiledIntegration = restoreEntity<IntegrationEntity>(route.integrationPin, pins);
-  const instance: CompiledInstance | null =
-    route.instancePin === null ? null : restoreEntity<InstanceEntity>(route.instancePin, pins);
-  const flow = flowByStableKey(source.definition, route.flowStableKey)!;
-  const endpoint: Endpoint = {
-    kind: route.endpointKind,
-    source,
-    versionId: route.versionId,
-    versionNumber: route.versionNumber,
-    integration,
-    instance,
-    keyInstance: instance,
-    flow: route.endpointKind === "flow" ? flow : null,
-    preprocessFlow: route.kind === "preprocess" ? flow : null,
-  };
-  if (route.kind === "preprocess" || instance === null) return { entry, endpoint, target: null };
-  const user = instance.entity.customer.users.find((candidate) => candidate.id === route.userId) ?? null;
-  return { entry, endpoint, target: { definition: source, instance, integration, flow, user } };
-}
-
-const restoreEntity = <Entity>(key: string, pins: Record<string, string>): { entity: Entity; pin: Pin } => ({
-  entity: JSON.parse(pins[key]!) as Entity,
-  pin: { key, json: pins[key]! },
-});
-
-/** Runs one entry to its end. Rejects only where the journal does not take the record. */
-async function runEntry(
-  options: ExecutionsOptions,
-  execution: Execution,
-  hooks: ExecutionHooks,
-  crashes: number,
-): Promise<void> {
-  const record = openRecord(options, execution);
-  if (crashes >= crashesMax) {
-    const reason = `The process ended ${crashes} times while this execution ran, so it is not run again by itself. Replay it when the cause is gone.`;
-    return record.end(failed("CRASH_LIMIT", reason), hooks);
-  }
-  record.log("FLOW", "INFO", `Starting Instance Execution ${record.nodeId}`);
-  let { target } = execution;
-  if (target === null) {
-    const routed = await preprocess(options, execution, record);
-    if (!routed.ok) {
-      hooks.onNotRouted?.(routed.code, routed.retryAfter);
-      return record.end(failed(routed.code, routed.reason), hooks);
-    }
-    target = routed.target;
-    record.setTarget(target);
-    hooks.onRouted?.(target);
-  }
-  const outcome = await record.run("FLOW", runRequestOf(options, execution, target), hooks);
-  await record.end(outcome, hooks);
-}
-
-type Preprocessed =
-  | { ok: true; target: Target }
-  | { ok: false; code: ErrorCode; reason: string; retryAfter: number | null };
-
-async function preprocess(
-  options: ExecutionsOptions,
-  execution: Execution,
-  record: ExecutionRecord,
-): Promise<Preprocessed> {
-  const { endpoint, entry } = execution;
-  const outcome = await record.run("PREPROCESS", preprocessRequestOf(options, execution), {});
-  if (outcome.status === "FAILED") {
-    return refused(record, "PREPROCESS_FAILED", outcome.error ?? "The preprocess flow failed.");
-  }
-  const route = routeWith(options.replica, endpoint, entry, outcome.result?.data);
-  if (!route.ok) return refused(record, route.code, route.reason);
-  const { definition, flow, instance, integration } = route.target;
-  const isSent = entry.invokeType !== "REPLAY" && entry.invokeType !== "TEST_ENDPOINT" && entry.attempt === 1;
-  const keyRefusal = (isSent ? options.keyChecks : keyChecksOfCommands).refuse(
-    keyRule(definition.definition, flow, instance.entity, integration.entity),
-    flow.name,
-    { ...entry.request, keys: execution.keys ?? { hmacs: entry.request.keyHmacs, texts: [] } },
-    Date.now(),
-  );
-  // The keys themselves have done their part.
-  delete execution.keys;
-  if (keyRefusal !== null) return refused(record, keyRefusal.code, keyRefusal.reason, keyRefusal.retryAfter);
-  if (!instance.entity.isEnabled)
-    return refused(record, "INSTANCE_PAUSED", `The instance "${instance.entity.name}" is paused.`);
-  return { ok: true, target: route.target };
-}
-
-function refused(
-  record: ExecutionRecord,
-  code: ErrorCode,
-  reason: string,
-  retryAfter: number | null = null,
-): Preprocessed {
-  record.log("PREPROCESS", "ERROR", reason);
-  return { ok: false, code, reason, retryAfter };
-}
-
-function routeWith(replica: Replica, endpoint: Endpoint, entry: Entry, result: unknown): Route {
-  const testInstance = entry.isEndpointTest
-    ? (replica.instance(endpoint.integration.entity.systemInstanceId) ?? undefined)
-    : undefined;
-  try {
-    return routeByResult(replica, endpoint, result, testInstance === undefined ? {} : { testInstance });
-  } catch (error) {
-    return { ok: false, code: "CUSTOMER_NOT_FOUND", reason: messageOf(error), instance: null };
+  function collect(task: Task, reports: ReportTexts): void {
+    const held = task.reports;
+    held.logs = joined(held.logs, reports.logs);
+    held.steps = joined(held.steps, reports.steps);
+    held.sections = joined(held.sections, reports.sections);
+    held.nextSequence = Math.max(held.nextSequence, reports.nextSequence);
   }
 }
 
-function runRequestOf(options: ExecutionsOptions, { entry }: Execution, target: Target): RunRequest {
-  const { instance, integration, definition, flow, user } = target;
-  return {
-    ...requestOf(options, entry),
-    part: "FLOW",
-    definition: definition.definition,
-    definitionDigest: definition.digest,
-    flow,
-    instance: instance.entity,
-    integration: integration.entity,
-    versionId: instance.entity.versionId,
-    versionNumber: instance.entity.versionNumber,
-    customerUser: user,
-    webhookUrls: webhookUrlsOf(
-      options.ingressUrl(),
-      definition.definition,
-      instance.entity,
-      integration.entity,
-    ),
-  };
-}
-
-function preprocessRequestOf(options: ExecutionsOptions, { entry, endpoint }: Execution): RunRequest {
-  const { source, integration, instance, versionId, versionNumber } = endpoint;
-  return {
-    ...requestOf(options, entry),
-    part: "PREPROCESS",
-    definition: source.definition,
-    definitionDigest: source.digest,
-    flow: endpoint.preprocessFlow as Flow,
-    instance: instance?.entity ?? null,
-    integration: integration.entity,
-    versionId,
-    versionNumber,
-    customerUser: null as CustomerUserEntity | null,
-    webhookUrls: webhookUrlsOf(
-      options.ingressUrl(),
-      source.definition,
-      instance?.entity ?? null,
-      integration.entity,
-    ),
-  };
-}
-
-function requestOf(options: ExecutionsOptions, entry: Entry) {
-  return {
-    executionId: entry.id,
-    attempt: entry.attempt,
-    request: {
-      ...entry.request,
-      body: entry.body === null ? null : Buffer.from(entry.body).toString("base64"),
-    },
-    invokeUrl: `${options.ingressUrl()}/trigger/${entry.request.token}${entry.request.pathFragment}`,
-    isDebug: entry.isDebug,
-    startedAtMs: entry.request.receivedAtMs,
-    firstSequence: 1,
-  };
-}
-
-const failed = (code: ExecutionErrorCode, reason: string): RunOutcome => ({
-  status: "FAILED",
-  errorCode: code,
-  error: reason,
-  endedAtMs: Date.now(),
-  logs: [],
-  steps: [],
-  sections: [],
-  result: null,
-});
-
-interface ExecutionRecord {
-  nodeId: string;
-  setTarget(target: Target): void;
-  log(part: ExecutionPart, severity: LogReport["severity"], message: string): void;
-  run(part: ExecutionPart, request: RunRequest, hooks: ExecutionHooks): Promise<RunOutcome>;
-  end(outcome: RunOutcome, hooks: ExecutionHooks): Promise<void>;
-}
-
-/** Collects what happens to an execution and writes it to the journal as ordered events. */
-function openRecord(
-  { journal, runner, reporter, logger }: ExecutionsOptions,
-  { entry, endpoint, target }: Execution,
-): ExecutionRecord {
-  let own = targetOf(endpoint, target);
-  let eventSequence = 0;
-  let itemSequence = 1;
-  let isMarked = false;
-  const markRunning = async () => {
-    isMarked = true;
-    await journal.markRunning(entry.id);
-  };
-  // After a crash the mark is on disk before the code runs; else only once it has lasted, for it costs a write.
-  const mark = entry.isSuspect ? { beforeStart: markRunning } : {};
-  let collected = { logs: [] as LogReport[], steps: [] as StepReport[], sections: [] as SectionReport[] };
-  const nodeId = toNodeId("InstanceExecutionResult", entry.id);
-
-  const write = async (finish: ExecutionFinish | null) => {
-    const { logs, steps, sections } = collected;
-    collected = { logs: [], steps: [], sections: [] };
-    const event: ExecutionEvent = {
-      kind: "execution",
-      id: entry.id,
-      attempt: entry.attempt,
-      sequence: ++eventSequence,
-      invokeType: entry.invokeType,
-      startedAtMs: entry.request.receivedAtMs,
-      isDebug: entry.isDebug,
-      target: own,
-      // The journal adds the request when it hands the first event to the reporter.
-      request: null,
-      replayOf: entry.replayOf,
-      invokedBy: entry.invokedBy,
-      steps,
-      logs,
-      sections,
-      finish,
-    };
-    await reportWhenPossible(journal, event, finish !== null, logger);
-    reporter.notify();
-  };
-  const collect = (part: Pick<RunOutcome, "logs" | "steps" | "sections">) => {
-    collected.logs.push(...part.logs);
-    collected.steps.push(...part.steps);
-    collected.sections.push(...part.sections);
-    for (const { sequence } of [...part.logs, ...part.steps])
-      itemSequence = Math.max(itemSequence, sequence + 1);
-  };
-
-  const record: ExecutionRecord = {
-    nodeId,
-    setTarget(found) {
-      own = { ...targetOf(endpoint, found), preprocessFlowName: own.preprocessFlowName };
-    },
-    log(part, severity, message) {
-      collect({
-        logs: [
-          {
-            part,
-            sequence: itemSequence,
-            atMs: Date.now(),
-            severity,
-            message,
-            stepName: null,
-            sectionId: null,
-          },
-        ],
-        steps: [],
-        sections: [],
-      });
-    },
-    async run(part, request, hooks) {
-      const needsResult = part === "PREPROCESS" || hooks.needsResult === true;
-      const outcome = await runner.run(
-        { ...request, firstSequence: itemSequence, needsResult },
-        {
-          ...(isMarked ? {} : mark),
-          onTriggerDone: (response) => hooks.onTriggerDone?.(response),
-          onTriggerFailed: () => hooks.onTriggerFailed?.(),
-          onProgress(progress) {
-            // Seen to run: should the process die now, it counts.
-            if (!isMarked) markRunning().catch(() => {});
-            collect(progress);
-            write(null).catch((error) =>
-              logger.error({ reason: messageOf(error) }, "progress could not be journaled"),
-            );
-          },
-        },
-      );
-      collect(outcome);
-      return outcome;
-    },
-    async end(outcome, hooks) {
-      hooks.onEnd?.(outcome);
-      if (outcome.error !== null && outcome.errorCode === "CRASH_LIMIT")
-        record.log("FLOW", "ERROR", outcome.error);
-      record.log(
-        "FLOW",
-        outcome.status === "FAILED" ? "ERROR" : "INFO",
-        `Ending Instance Execution ${nodeId}`,
-      );
-      await write({
-        status: outcome.status,
-        endedAtMs: outcome.endedAtMs,
-        errorCode: outcome.errorCode,
-        error: outcome.error,
-        answerStatus: hooks.answerStatus?.() ?? null,
-      });
-    },
-  };
-  return record;
-}
-
-/** A full disk keeps the record in memory (which is bounded by what may be in memory) until there is room. */
-async function reportWhenPossible(
-  journal: Journal,
-  event: ExecutionEvent,
-  isEnd: boolean,
-  logger: Logger,
-): Promise<void> {
-  for (let failures = 0; ; failures++) {
-    try {
-      return await journal.report(event, isEnd);
-    } catch (error) {
-      if (journal.isClosed()) throw error;
-      if (failures === 0)
-        logger.error(
-          { executionId: event.id, reason: messageOf(error) },
-          "a record waits: the journal does not take it",
-        );
-      await new Promise((resolve) => setTimeout(resolve, reportRetryMs));
-    }
-  }
-}
-
-function targetOf(endpoint: Endpoint, target: Target | null): ExecutionTarget {
-  const instance = target?.instance.entity ?? endpoint.instance?.entity ?? null;
-  const flow = target?.flow ?? null;
-  const flowEntity = flow === null ? undefined : instance?.flows[flow.stableKey];
-  return {
-    integrationId: endpoint.integration.entity.id,
-    versionId: instance?.versionId ?? endpoint.versionId,
-    versionNumber: instance?.versionNumber ?? endpoint.versionNumber,
-    instanceId: instance?.id ?? null,
-    customerId: instance?.customer.id ?? null,
-    customerUserId: target?.user?.id ?? null,
-    flowId: flowEntity?.flowId ?? null,
-    flowConfigId: flowEntity?.flowConfigId ?? null,
-    flowStableKey: flow?.stableKey ?? null,
-    flowName: flow?.name ?? null,
-    preprocessFlowName: endpoint.preprocessFlow?.name ?? null,
-  };
-}
+const isAnswerCode = (code: ExecutionErrorCode): code is ErrorCode => code in errorCatalogue;

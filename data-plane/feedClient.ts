@@ -1,20 +1,34 @@
-/** Keeps the replica up to date: pulls what changed at every poke, applies it as one, acknowledges it. */
+/**
+ * Keeps the replica up to date: at every poke pulls what changed, page by page into one transaction (or into one
+ * new file, for a snapshot), has all readers take it up, and acknowledges it.
+ */
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
 import type { FeedChange } from "../shared/feed.ts";
 import type { ControlPlane, FeedPoke } from "./controlPlane.ts";
-import type { Replica } from "./replica.ts";
+import type { ReplicaState } from "./replica/state.ts";
+import type { ReplicaUpdate, ReplicaWriter } from "./replica/writer.ts";
 
 export interface FeedClient {
+  /** Asks now, where the replica was forgotten. */
+  pull(): void;
   stop(): void;
+  stats(): FeedStats;
+}
+
+export interface FeedStats {
+  isConnected: boolean;
+  /** Versions that the replica is behind what the control plane last told of. */
+  lag: number;
 }
 
 export interface FeedClientOptions {
   controlPlane: ControlPlane;
-  replica: Replica;
+  replica: ReplicaWriter;
   logger: Logger;
-  /** After each change was applied. */
-  onApplied(): void;
+  /** Has all readers take up what was applied; resolves when they have. */
+  onApplied(state: ReplicaState): Promise<void>;
   /** The replica is what the control plane has at this moment. */
   onCurrent(): void;
   /** Seconds within which that must be known again; 0 where it may take as long as it takes. */
@@ -42,22 +56,31 @@ export function startFeedClient({
   let isStopped = false;
   let isLost = false;
 
+  let isServed = true;
+
   const isUpToDate = (state: Pick<FeedPoke, "epoch" | "version">): boolean => {
-    const { epoch, version } = replica.position();
-    return state.epoch === epoch && version >= state.version;
+    const { epoch, version } = replica.state();
+    return isServed && state.epoch === epoch && version >= state.version;
+  };
+
+  const serve = async (state: ReplicaState) => {
+    isServed = false;
+    await onApplied(state);
+    const again = replica.refreshed();
+    if (again !== null) await onApplied(again);
+    isServed = true;
   };
 
   const pullOnce = async () => {
-    const update = await pullAll(controlPlane, replica);
-    if (isUpToDate(update)) return onCurrent();
-    replica.apply(update);
-    onApplied();
+    // What was applied and, for an error, not taken up: without the list of what changed.
+    if (!isServed) await serve(replica.state());
+    const pulled = await pullAll(controlPlane, replica);
+    if (pulled !== null) await serve(pulled.state);
     onCurrent();
-    await controlPlane.acknowledge(update.epoch, update.version);
-    logger.debug(
-      { version: update.version, changes: update.changes.length, isSnapshot: update.isSnapshot },
-      "feed applied",
-    );
+    if (pulled === null) return;
+    const { epoch, version } = pulled.state;
+    await controlPlane.acknowledge(epoch, version);
+    logger.debug({ version, changes: pulled.changes, isSnapshot: pulled.isSnapshot }, "feed applied");
   };
 
   const pull = async () => {
@@ -94,7 +117,7 @@ export function startFeedClient({
       : undefined;
 
   const acknowledgeCurrent = (poke: FeedPoke) => {
-    const { epoch, version } = replica.position();
+    const { epoch, version } = replica.state();
     if (isUpToDate(poke)) controlPlane.acknowledge(epoch, version).catch(() => {});
   };
 
@@ -117,6 +140,13 @@ export function startFeedClient({
     },
   );
   return {
+    pull: () => void pull(),
+    stats() {
+      if (wanted === null) return { isConnected: false, lag: 0 };
+      const { epoch, version } = replica.state();
+      const isSameEpoch = wanted.epoch === epoch;
+      return { isConnected: !isLost, lag: Math.max(0, wanted.version - (isSameEpoch ? version : 0)) };
+    },
     stop() {
       isStopped = true;
       clearInterval(asking);
@@ -125,22 +155,44 @@ export function startFeedClient({
   };
 }
 
-/** All pages up to the newest version. A change in a later page replaces the entity's earlier one. */
-async function pullAll(controlPlane: ControlPlane, replica: Replica) {
-  const { epoch, version } = replica.position();
-  const changes = new Map<string, FeedChange>();
+interface Pulled {
+  state: ReplicaState;
+  changes: number;
+  isSnapshot: boolean;
+}
+
+/** Applies all pages up to the newest version; null where there is nothing new. */
+async function pullAll(controlPlane: ControlPlane, replica: ReplicaWriter): Promise<Pulled | null> {
+  const { epoch, version } = replica.state();
   let page = await controlPlane.feedChanges(epoch, version);
   const { epoch: newEpoch, isSnapshot } = page;
-  for (;;) {
-    for (const change of page.changes) {
-      const key = `${change.kind}/${change.id}`;
-      changes.delete(key);
-      changes.set(key, change);
+  if (newEpoch === epoch && page.version <= version && !page.hasMore) return null;
+  const update = isSnapshot ? replica.beginSnapshot() : replica.beginDelta();
+  let changes = 0;
+  try {
+    for (;;) {
+      // An entity that changed between two pages comes again in a later one, and that one counts.
+      await addInSlices(update, page.changes);
+      changes += page.changes.length;
+      if (!page.hasMore) break;
+      page = await controlPlane.feedChanges(newEpoch, page.version);
+      if (page.epoch !== newEpoch)
+        throw new Error("the control plane's store was replaced while its feed was read");
     }
-    if (!page.hasMore)
-      return { epoch: newEpoch, version: page.version, isSnapshot, changes: [...changes.values()] };
-    page = await controlPlane.feedChanges(newEpoch, page.version);
-    if (page.epoch !== newEpoch)
-      throw new Error("the control plane's store was replaced while its feed was read");
+    const state = await update.commit({ epoch: newEpoch, version: page.version });
+    return { state, changes, isSnapshot };
+  } catch (error) {
+    update.abandon();
+    throw error;
+  }
+}
+
+/** Some 5 ms each: the main thread has webhooks to run meanwhile. */
+const sliceChanges = 100;
+
+async function addInSlices(update: ReplicaUpdate, changes: readonly FeedChange[]): Promise<void> {
+  for (let at = 0; at < changes.length; at += sliceChanges) {
+    if (at > 0) await nextTurn();
+    update.add(changes.slice(at, at + sliceChanges));
   }
 }

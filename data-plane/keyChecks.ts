@@ -1,13 +1,13 @@
 /** The check of a request's keys with what follows from it: the note of their use, the count of wrong ones. */
 import type { ErrorCode } from "../shared/errors.ts";
+import type { KeyEntity } from "../shared/feed.ts";
 import { toNodeId } from "../shared/ids.ts";
-import { checkKeys, type KeyProblem, type KeyReader, type KeyRule, type SentKeys } from "./authenticate.ts";
-import type { KeyUse } from "./keyUse.ts";
+import { checkKeys, type KeyProblem, type KeyRule } from "./authenticate.ts";
 import type { WrongKeys } from "./wrongKeys.ts";
 
-/** Who shows keys, and where. */
+/** Who shows keys, and where: a journaled request is one. */
 export interface KeySender {
-  keys: SentKeys;
+  keyHmacs: readonly string[];
   token: string;
   remoteAddress: string;
 }
@@ -26,19 +26,15 @@ export interface KeyChecks {
 }
 
 export function createKeyChecks(options: {
-  reader: KeyReader;
-  keyUse: KeyUse;
+  keyUse: { note(keys: readonly KeyEntity[], nowMs: number): void };
   wrongKeys: WrongKeys;
   wrongKeysPerMinute: number;
 }): KeyChecks {
   return {
-    refuse(rule, flowName, { keys, token, remoteAddress }, nowMs) {
-      const verdict = checkKeys(rule, keys.hmacs, nowMs);
+    refuse(rule, flowName, { keyHmacs, token, remoteAddress }, nowMs) {
+      const verdict = checkKeys(rule, keyHmacs, nowMs);
       if (verdict.ok) {
-        if (verdict.valid.length > 0) {
-          options.reader.remember(keys, verdict.valid);
-          options.keyUse.note(verdict.valid, nowMs);
-        }
+        if (verdict.valid.length > 0) options.keyUse.note(verdict.valid, nowMs);
         return null;
       }
       const reason = reasonOf(verdict.problem, flowName);
@@ -58,8 +54,8 @@ export function createKeyChecks(options: {
 
 /** For replays and tests, which no sender is behind: nothing is noted, nothing is limited. */
 export const keyChecksOfCommands: KeyChecks = {
-  refuse(rule, flowName, { keys }, nowMs) {
-    const verdict = checkKeys(rule, keys.hmacs, nowMs);
+  refuse(rule, flowName, { keyHmacs }, nowMs) {
+    const verdict = checkKeys(rule, keyHmacs, nowMs);
     return verdict.ok
       ? null
       : { code: "KEY_REFUSED", reason: reasonOf(verdict.problem, flowName), retryAfter: null };

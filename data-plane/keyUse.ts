@@ -13,7 +13,10 @@ export interface KeyUseReport {
   lastUsedAtMs: number;
 }
 
+/** The main thread's side. */
 export interface KeyUse {
+  /** What an ingress thread noted. */
+  add(uses: readonly KeyUseReport[]): void;
   note(keys: readonly KeyEntity[], nowMs: number): void;
   /** Sends what was noted; gives up silently after `timeoutMs`. */
   flush(timeoutMs: number): Promise<void>;
@@ -57,6 +60,12 @@ export function startKeyUse(options: {
   const timer = setInterval(() => void send(), everyMs);
   timer.unref();
   return {
+    add(uses) {
+      for (const { keyId, lastUsedAtMs } of uses) {
+        // Threads tell in turns: a key's time only goes forward.
+        if ((noted.peek(keyId) ?? 0) < lastUsedAtMs) noted.set(keyId, lastUsedAtMs);
+      }
+    },
     note(keys, nowMs) {
       for (const { id } of keys) noted.set(id, nowMs);
     },
@@ -64,6 +73,44 @@ export function startKeyUse(options: {
       const deadline = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs).unref());
       // One that is under way may have begun before the last use.
       await Promise.race([deadline, (sending ?? Promise.resolve()).then(send)]);
+    },
+    stop: () => clearInterval(timer),
+  };
+}
+
+/** An ingress thread's side: what it notes goes to the main thread now and then, a bounded part at a time. */
+export interface NotedKeyUse {
+  note(keys: readonly KeyEntity[], nowMs: number): void;
+  /** Sends all that was noted. */
+  flush(): void;
+  stop(): void;
+}
+
+const handOnEveryMs = 500;
+const handOnMost = 1_000;
+
+export function noteKeyUse(send: (uses: KeyUseReport[]) => void): NotedKeyUse {
+  const noted = new Map<string, number>();
+  const sendSome = () => {
+    if (noted.size === 0) return;
+    const uses: KeyUseReport[] = [];
+    for (const [keyId, lastUsedAtMs] of noted) {
+      uses.push({ keyId, lastUsedAtMs });
+      noted.delete(keyId);
+      if (uses.length === handOnMost) break;
+    }
+    send(uses);
+  };
+  const timer = setInterval(sendSome, handOnEveryMs);
+  timer.unref();
+  return {
+    note(keys, nowMs) {
+      for (const { id } of keys) {
+        if (noted.size < notedMax || noted.has(id)) noted.set(id, nowMs);
+      }
+    },
+    flush() {
+      while (noted.size > 0) sendSome();
     },
     stop: () => clearInterval(timer),
   };

@@ -1,31 +1,38 @@
-/** The data plane: serves webhooks, runs flows, reports executions. Wiring, read top to bottom. */
+/**
+ * The data plane: serves webhooks, runs flows, reports executions. Wiring, read top to bottom.
+ *
+ * This is the main thread: it runs what the ingress threads have accepted, and keeps replica and journal.
+ */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Logger, pino } from "pino";
-import { clientAddress, listeningUrl, trustedProxyList } from "../shared/addresses.ts";
+import { listeningUrl } from "../shared/addresses.ts";
 import { type Config, readConfig } from "../shared/config.ts";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
 import { newId } from "../shared/ids.ts";
 import { masterKeyFile, type Pepper, unwrapPepper } from "../shared/secrets.ts";
 import { readTlsFiles, watchTlsFiles } from "../shared/tls.ts";
-import { createKeyReader } from "./authenticate.ts";
 import { startCommands } from "./commands.ts";
 import { connectControlPlane } from "./controlPlane.ts";
 import { createExecutions } from "./executions.ts";
 import { startFeedClient } from "./feedClient.ts";
-import { startIngress } from "./ingress.ts";
-import { type Journal, openJournal } from "./journal.ts";
+import { startIngressThreads } from "./ingressThreads.ts";
+import { newJournalBounds } from "./journal/bounds.ts";
+import { type Journal, type JournalOptions, openJournal } from "./journal/journal.ts";
 import { createKeyChecks } from "./keyChecks.ts";
 import { startKeyUse } from "./keyUse.ts";
 import { createBodyParser } from "./largeBodies.ts";
 import { openMasterKeys, openWith, startMasterKeyReports } from "./masterKeys.ts";
-import { createRejections } from "./rejections.ts";
-import { openReplica } from "./replica.ts";
+import { createMetrics } from "./metrics.ts";
+import { startPruning } from "./replica/prune.ts";
+import { openReplicaReader } from "./replica/reader.ts";
+import { openReplicaWriter } from "./replica/writer.ts";
 import { startReporter } from "./reporter.ts";
 import { createRunner } from "./runs.ts";
-import { createStaleness } from "./staleness.ts";
-import { createWebhooks } from "./webhooks.ts";
+import { openLastCurrent } from "./staleness.ts";
+import type { Tracing } from "./tracing.ts";
+import { createWideEvents } from "./wideEvents.ts";
 import { createWrongKeys } from "./wrongKeys.ts";
 
 export interface DataPlane {
@@ -35,25 +42,23 @@ export interface DataPlane {
   stop(): Promise<void>;
 }
 
+const logBytesMax = 16 * 1024 * 1024;
+
 /** `onFatal`: the data plane found out, after it had started, that it can't serve. */
-export async function startDataPlane(
-  config: Config,
-  onFatal: (error: ConfigurationError) => void,
-): Promise<DataPlane> {
+export async function startDataPlane(config: Config, onFatal: (error: Error) => void): Promise<DataPlane> {
+  // Who reads the log must not hold up this thread: lines wait in memory, then are dropped. An exit writes them all.
   const logger = pino(
     { level: config.logLevel, base: { plane: "data" } },
-    pino.destination({ dest: 2, sync: true }),
+    pino.destination({ dest: 2, sync: false, maxLength: logBytesMax }),
   );
-  const proxies = trustedProxyList(config.trustedProxies);
+  const warn = (message: string, reason?: string) => logger.warn({ reason }, message);
   const tlsPair = config.ingressTls && readTlsFiles(config.ingressTls);
   const folder = openFolder(config);
   const masterKeys = openMasterKeys({
     given: config.masterKey,
     file: masterKeyFile(config.dataDir),
-    warn: (message) => logger.warn(message),
+    warn,
   });
-  const replica = openReplica(join(folder, "replica.db"), (message) => logger.warn(message));
-  const journal = await openOwnJournal(config, folder);
   let ingressUrl = config.publicIngressUrl ?? "";
   const controlPlane = connectControlPlane({
     url: config.controlUrl ?? listeningUrl(config.host, config.controlPort, config.controlTls !== null),
@@ -61,6 +66,52 @@ export async function startDataPlane(
     dataPlaneId: ownId(folder),
     name: config.dataPlaneName,
     ingressUrl: () => ingressUrl,
+  });
+
+  const wideEvents = createWideEvents(config, logger);
+  const tracing = await openTracing(config, logger);
+
+  // What is configured.
+  const replicaFolder = join(folder, "replica");
+  const replica = openReplicaWriter({ folder: replicaFolder, warn });
+  const onDamagedReplica = (generation: number, reason: string) => {
+    logger.error({ generation, reason }, "the replica is damaged and is fetched anew");
+    replica.noteDamaged(generation);
+    feed.pull();
+  };
+  const reader = openReplicaReader({
+    folder: replicaFolder,
+    state: replica.state(),
+    withSecrets: true,
+    onDamaged: (generation, reason) => setImmediate(onDamagedReplica, generation, reason),
+  });
+  let pepper: Pepper | null = null;
+  const loadPepper = () => {
+    const settings = reader.settings();
+    pepper =
+      settings === null ? null : openWith(masterKeys, (ring) => unwrapPepper(ring, settings.wrappedPepper));
+  };
+  try {
+    loadPepper();
+  } catch (error) {
+    // The master key may have been rotated while this data plane was away: the control plane's word decides.
+    warn("the replica does not open and is asked for anew", messageOf(error));
+    replica.forget();
+  }
+  const lastCurrent = openLastCurrent(join(folder, "last-current"), warn);
+  let currentAtMs = lastCurrent.atMs;
+
+  // What was accepted, and what becomes of it.
+  const journalFolder = join(folder, "journal");
+  const bounds = newJournalBounds({
+    entriesMax: config.journalEntriesMax,
+    bytesMax: config.journalBytesMax,
+  });
+  const journal = await openOwnJournal({
+    folder: journalFolder,
+    bounds,
+    logger,
+    onEntry: (pending) => executions.enqueue(pending),
   });
   const reporter = startReporter({ journal, logger, send: (events) => controlPlane.report(events) });
   const runner = createRunner({
@@ -70,84 +121,73 @@ export async function startDataPlane(
     logger,
     fetchBundle: (digest) => controlPlane.fetchBundle(digest),
   });
-  const keyReader = createKeyReader();
   const keyUse = startKeyUse({ send: (uses) => controlPlane.reportKeyUse(uses), logger });
   const { wrongKeysPerMinute } = config;
   const wrongKeys = createWrongKeys(wrongKeysPerMinute);
-  const keyChecks = createKeyChecks({ reader: keyReader, keyUse, wrongKeys, wrongKeysPerMinute });
   const executions = createExecutions({
-    journal,
-    replica,
+    config,
+    replica: reader,
     runner,
     reporter,
     logger,
-    keyChecks,
+    keyChecks: createKeyChecks({ keyUse, wrongKeys, wrongKeysPerMinute }),
     ingressUrl: () => ingressUrl,
+    answer: (logName, id, answer) => ingress.answer(logName, id, answer),
+    isObserved: wideEvents.isRunLogged,
+    onEnded: wideEvents.run,
+    tracing,
   });
-  const parser = createBodyParser();
-  const rejections = createRejections(journal, reporter, logger);
-  let pepper: Pepper | null = null;
-  const loadPepper = () => {
-    const settings = replica.settings();
-    pepper =
-      settings === null ? null : openWith(masterKeys, (ring) => unwrapPepper(ring, settings.wrappedPepper));
-  };
-  try {
-    loadPepper();
-  } catch (error) {
-    // The master key may have been rotated while this data plane was away: the control plane's word decides.
-    logger.warn({ reason: messageOf(error) }, "the replica does not open and is asked for anew");
-    replica.forget();
-  }
-  const staleness = createStaleness({
-    maxSeconds: config.maxStalenessSeconds,
-    file: join(folder, "last-current"),
-    warn: (message, reason) => logger.warn({ reason }, message),
+  const inUse = () => ({
+    oldestUnfinishedMs: journal.oldestUnfinishedMs(),
+    generations: journal.generationsInUse(),
   });
-  const webhooks = createWebhooks({
+  const pruning = startPruning(replica, inUse);
+
+  // Where webhooks come in.
+  const ingress = await startIngressThreads({
     config,
-    replica,
-    parser,
-    executions,
-    rejections,
-    keyReader,
-    keyChecks,
-    staleness,
-    pepper: () => pepper,
-    warn: (message, reason) => logger.error({ reason }, message),
-  });
-  const ingress = await startIngress({
-    host: config.host,
-    port: config.ingressPort,
-    bodyBytesMax: config.bodyBytesMax,
-    requestTimeoutMs: config.requestTimeoutMs,
-    senderAddress: (peer, forwardedFor) => clientAddress(peer, forwardedFor, proxies),
-    tls: config.ingressTls,
-    handlers: {
-      refuseEarly: (request) => webhooks.refuseEarly(request),
-      handle: (incoming) => webhooks.handle(incoming),
-      onRefused: (request, code) => webhooks.noteRefused(request, code),
-      isHealthy: () => true,
-      isReady: () => pepper !== null && !staleness.isStale(),
+    journalFolder,
+    journalBounds: bounds,
+    replicaFolder,
+    replica: replica.state(),
+    pepper,
+    currentAtMs,
+    onSynced: (file, upTo) => journal.follow(file, upTo),
+    onRejections(events) {
+      for (const event of events)
+        journal
+          .report(null, event.id, JSON.stringify(event), false)
+          .then(reporter.notify, (error) => warn("a refusal was not kept", messageOf(error)));
     },
+    onKeyUse: (uses) => keyUse.add(uses),
+    onNotice: (level, fields, message) => logger[level](fields, message),
+    onDamagedReplica,
+    onAnswered(webhooks) {
+      for (const answered of webhooks) {
+        if (answered.isLogged) wideEvents.webhook(answered);
+        tracing?.webhook(answered);
+      }
+    },
+    metrics: async () => metrics.text(),
+    onFatal,
   });
-  const stopWatchingTls =
-    config.ingressTls && tlsPair
-      ? watchTlsFiles(config.ingressTls, tlsPair, {
-          renew: () => ingress.renewCertificate(),
-          warn: (message, reason) => logger.warn({ reason }, message),
-        })
-      : () => {};
   const url = listeningUrl(config.host, ingress.port, config.ingressTls !== null);
   ingressUrl = config.publicIngressUrl ?? url;
-  executions.recover();
+  const stopWatchingTls =
+    config.ingressTls && tlsPair
+      ? watchTlsFiles(config.ingressTls, tlsPair, { renew: () => ingress.renewCertificate(), warn })
+      : () => {};
+  executions.begin(journal);
+  journal.resume();
+
+  // What the control plane says.
+  const parser = createBodyParser();
   const commands = startCommands({
     lease: (most) => controlPlane.leaseCommands(most),
     complete: (results) => controlPlane.completeCommands(results),
-    replica,
+    replica: reader,
     parser,
     executions,
-    config,
     runner,
     logger,
   });
@@ -155,37 +195,65 @@ export async function startDataPlane(
     controlPlane,
     replica,
     logger,
-    onApplied: loadPepper,
-    onCurrent: () => staleness.noteCurrent(),
+    async onApplied(state) {
+      reader.refresh(state);
+      loadPepper();
+      await ingress.refresh(state, pepper);
+      executions.onReplicaReady();
+    },
+    onCurrent() {
+      currentAtMs = Date.now();
+      ingress.noteCurrent(currentAtMs);
+      lastCurrent.keep(currentAtMs);
+    },
     maxStalenessSeconds: config.maxStalenessSeconds,
     onCommands: () => commands.notify(),
     onFatal,
   });
+  const metrics = createMetrics({
+    ingress: () => ingress.stats(),
+    journal: () => journal.stats(),
+    executions: () => executions.stats(),
+    threads: () => runner.stats(),
+    reporter: () => reporter.stats(),
+    feed: () => feed.stats(),
+    currentAtMs: () => currentAtMs,
+    replica: () => replica.state(),
+    replicaReader: () => reader.stats(),
+    tracing: () => tracing?.stats() ?? null,
+  });
   const masterKeyReports = startMasterKeyReports({
     keys: masterKeys,
-    journal,
     replica,
+    inUse,
     confirm: (held) => controlPlane.confirmMasterKeys(held),
   });
 
   let stopping: Promise<void> | null = null;
   const stop = async () => {
-    webhooks.startDraining();
+    ingress.startDraining();
     ingress.stopListening();
     stopWatchingTls();
     commands.stop();
     feed.stop();
     masterKeyReports.stop();
+    pruning.stop();
     await executions.drain(config.drainTimeoutMs);
     await waitUntil(() => ingress.openRequests() === 0, config.drainTimeoutMs);
-    ingress.close();
+    await ingress.close();
     await runner.stop();
     keyUse.stop();
     const flushTimeoutMs = Math.min(config.drainTimeoutMs, 3_000);
-    await Promise.all([reporter.flush(flushTimeoutMs), keyUse.flush(flushTimeoutMs)]);
+    await Promise.all([
+      reporter.flush(flushTimeoutMs),
+      keyUse.flush(flushTimeoutMs),
+      tracing?.stop(flushTimeoutMs),
+    ]);
+    metrics.stop();
     await reporter.stop();
     await journal.close();
     await parser.close();
+    reader.close();
     replica.close();
   };
   return {
@@ -195,6 +263,16 @@ export async function startDataPlane(
       return stopping;
     },
   };
+}
+
+/** Its packages are loaded where they are needed only: they cost memory and time to start. */
+async function openTracing(
+  { traceEndpoint, dataPlaneName }: Config,
+  logger: Logger,
+): Promise<Tracing | null> {
+  if (traceEndpoint === undefined) return null;
+  const { startTracing } = await import("./tracing.ts");
+  return startTracing({ traceEndpoint, dataPlaneName }, logger);
 }
 
 function openFolder(config: Config): string {
@@ -210,18 +288,14 @@ function openFolder(config: Config): string {
   return folder;
 }
 
-async function openOwnJournal(config: Config, folder: string): Promise<Journal> {
+async function openOwnJournal(options: JournalOptions): Promise<Journal> {
   try {
-    return await openJournal({
-      folder: join(folder, "journal"),
-      entriesMax: config.journalEntriesMax,
-      bytesMax: config.journalBytesMax,
-    });
+    return await openJournal(options);
   } catch (error) {
-    throw new ConfigurationError(
-      `The journal in ${join(folder, "journal")} can't be opened: ${messageOf(error)}`,
-      { cause: error },
-    );
+    if (error instanceof ConfigurationError) throw error;
+    throw new ConfigurationError(`The journal in ${options.folder} can't be opened: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
 }
 

@@ -5,8 +5,8 @@
 import { statSync } from "node:fs";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
 import { keyFingerprint, loadMasterKey, type MasterKey, readMasterKeys } from "../shared/secrets.ts";
-import type { Journal } from "./journal.ts";
-import type { Replica } from "./replica.ts";
+import type { InUse } from "./replica/prune.ts";
+import type { ReplicaWriter } from "./replica/writer.ts";
 
 export interface MasterKeys {
   /** For `unseal`. A key that the file no longer has stays until the process ends: what is under way may need it. */
@@ -69,27 +69,26 @@ export function openWith<Result>(keys: MasterKeys, open: (ring: MasterKey) => Re
 
 export interface MasterKeysHeld {
   fingerprints: string[];
-  /** Those that unfinished entries of the journal need. */
+  /** Those that unfinished entries of the journal may need: what they are pinned to is sealed under them. */
   inUse: string[];
   servedVersion: number;
 }
 
 export interface MasterKeyReportOptions {
   keys: MasterKeys;
-  journal: Journal;
-  replica: Replica;
+  replica: ReplicaWriter;
+  /** What the journal holds unfinished. */
+  inUse(): InUse;
   confirm(held: MasterKeysHeld): Promise<void>;
 }
 
 const lookEveryMs = 1_000;
 /** Said again and again: the control plane forgets it when it restarts. */
 const confirmEveryMs = 10_000;
-/** With more in the journal, looking through it every second would cost the webhooks. */
-const quickEntriesMax = 1_000;
 
 /** Tells the control plane; every second while there are several keys. */
 export function startMasterKeyReports(options: MasterKeyReportOptions): { stop(): void } {
-  const { keys, journal, replica, confirm } = options;
+  const { keys, replica, confirm } = options;
   let confirmed = "";
   let confirmedAtMs = 0;
   let isBusy = false;
@@ -98,12 +97,12 @@ export function startMasterKeyReports(options: MasterKeyReportOptions): { stop()
     keys.refresh();
     const fingerprints = keys.fingerprints();
     const isRotation = fingerprints.length > 1;
-    const isQuick = isRotation && journal.stats().entries <= quickEntriesMax;
     const isDue = Date.now() - confirmedAtMs >= confirmEveryMs;
-    if (fingerprints.join() === confirmed && !isQuick && !isDue) return;
+    if (fingerprints.join() === confirmed && !isRotation && !isDue) return;
     // Read first: what is accepted after the look is accepted with what this version, or a later one, holds.
-    const servedVersion = replica.position().version;
-    const inUse = isRotation ? await journal.sealedUnder(fingerprints) : [];
+    const servedVersion = replica.servedVersion();
+    if (isRotation) replica.prune(options.inUse());
+    const inUse = isRotation ? replica.sealedUnder(fingerprints) : [];
     await confirm({ fingerprints, inUse, servedVersion });
     confirmed = fingerprints.join();
     confirmedAtMs = Date.now();

@@ -202,6 +202,7 @@ const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
 /** Decodes by the Content-Type's charset, UTF-8 by default. Throws for an unknown charset, and for wrong bytes if `strict`. */
 function decodeText(bytes: Buffer, contentType: string, strict: boolean): string {
+  if (!contentType.includes(";")) return (strict ? strictUtf8 : utf8).decode(bytes);
   const charset = /;\s*charset\s*=\s*"?([^\s";]+)/i.exec(contentType)?.[1]?.toLowerCase() ?? "utf-8";
   if (charset === "utf-8" || charset === "utf8") return (strict ? strictUtf8 : utf8).decode(bytes);
   return new TextDecoder(charset, { fatal: strict }).decode(bytes);

@@ -1,14 +1,14 @@
 /**
  * Refusals, kept for the organization to read. Those that can be replayed (409, 422) are durable before the
- * answer. The others are noted without holding up the answer, and sampled under attack: what is left out is
- * counted in the next one that is kept.
+ * answer. The others are noted without holding up the answer, handed on in batches, and sampled under attack:
+ * what is left out is counted in the next one that is kept.
  */
-import type { Logger } from "pino";
-import { type ErrorCode, errorCatalogue, messageOf } from "../shared/errors.ts";
+import { type ErrorCode, errorCatalogue } from "../shared/errors.ts";
 import { newId } from "../shared/ids.ts";
 import type { RejectionEvent, StoredRequest } from "../shared/reports.ts";
-import type { Journal } from "./journal.ts";
-import type { Reporter } from "./reporter.ts";
+import { type JournalBounds, weightOf } from "./journal/bounds.ts";
+import { JournalFullError } from "./journal/errors.ts";
+import type { Log } from "./journal/log.ts";
 
 export interface RejectionFacts {
   code: ErrorCode;
@@ -27,36 +27,28 @@ export interface Rejections {
   /** Notes a refusal; never waits, never fails. */
   note(facts: RejectionFacts): void;
   /** Keeps the whole request. Resolves when it is on disk; rejects with `JournalFullError`. */
-  keep(facts: RejectionFacts, request: StoredRequest): Promise<void>;
-  stats(): Record<string, number>;
+  keep(facts: RejectionFacts, request: Omit<StoredRequest, "body">, body: Buffer): Promise<void>;
+  /** Hands on what waits. */
+  flush(): void;
 }
 
 /** A second's refusals of one kind (code and token) that are kept one by one. */
 const keptEachSecondMax = 5;
-/** All refusals of a second that are kept one by one. */
+/** All refusals of a second that are kept one by one: so little that what waits is always small. */
 const keptAllEachSecondMax = 100;
 const kindsMax = 10_000;
+const handOnAfterMs = 50;
 
-export function createRejections(journal: Journal, reporter: Reporter, logger: Logger): Rejections {
+export function createRejections(options: {
+  log: Pick<Log, "appendRejection">;
+  bounds: JournalBounds;
+  send(events: RejectionEvent[]): void;
+}): Rejections {
+  const { log, bounds } = options;
   let second = 0;
   let keptThisSecond = 0;
   let kinds = new Map<string, { kept: number; leftOut: number }>();
-  const counts: Record<string, number> = {};
-
-  const store = async (facts: RejectionFacts, count: number, request: StoredRequest | null) => {
-    const { token: _token, ...rest } = facts;
-    const event: RejectionEvent = {
-      ...rest,
-      kind: "rejection",
-      id: newId(),
-      atMs: Date.now(),
-      status: errorCatalogue[facts.code].status,
-      count,
-      request,
-    };
-    await journal.report(event, false);
-    reporter.notify();
-  };
+  let waiting: RejectionEvent[] = [];
 
   /** How many refusals the one at hand stands for, or 0 where it is left out. */
   const weigh = (facts: RejectionFacts): number => {
@@ -64,8 +56,8 @@ export function createRejections(journal: Journal, reporter: Reporter, logger: L
     if (now !== second) {
       second = now;
       keptThisSecond = 0;
-      const waiting = [...kinds].filter(([, kind]) => kind.leftOut > 0).slice(-kindsMax);
-      kinds = new Map(waiting.map(([key, kind]) => [key, { kept: 0, leftOut: kind.leftOut }]));
+      const leftOut = [...kinds].filter(([, kind]) => kind.leftOut > 0).slice(-kindsMax);
+      kinds = new Map(leftOut.map(([key, kind]) => [key, { kept: 0, leftOut: kind.leftOut }]));
     }
     const key = `${facts.code}/${facts.token.length > 64 ? "" : facts.token}`;
     const kind = kinds.get(key) ?? { kept: 0, leftOut: 0 };
@@ -76,24 +68,45 @@ export function createRejections(journal: Journal, reporter: Reporter, logger: L
     }
     kind.kept++;
     keptThisSecond++;
-    const count = kind.leftOut + 1;
+    const standsFor = kind.leftOut + 1;
     kind.leftOut = 0;
-    return count;
+    return standsFor;
   };
 
+  const flush = () => {
+    if (waiting.length > 0) options.send(waiting);
+    waiting = [];
+  };
   return {
     note(facts) {
-      counts[facts.code] = (counts[facts.code] ?? 0) + 1;
-      const count = weigh(facts);
-      if (count === 0) return;
-      store(facts, count, null).catch((error) =>
-        logger.warn({ code: facts.code, reason: messageOf(error) }, "a refusal was not kept"),
-      );
+      const standsFor = weigh(facts);
+      if (standsFor === 0) return;
+      if (waiting.length === 0) setTimeout(flush, handOnAfterMs).unref();
+      waiting.push(eventOf(facts, standsFor, null));
     },
-    keep(facts, request) {
-      counts[facts.code] = (counts[facts.code] ?? 0) + 1;
-      return store(facts, 1, request);
+    keep(facts, request, body) {
+      const event = eventOf(facts, 1, { ...request, body: null });
+      const json = JSON.stringify(event);
+      const weight = weightOf(json.length, body.length);
+      return new Promise((resolve, reject) => {
+        if (!bounds.tryReserve(weight)) return reject(new JournalFullError("the journal is full"));
+        const rejection = { id: event.id, json, body: body.length === 0 ? null : body };
+        log.appendRejection(rejection, (error) => {
+          if (error === null) return resolve();
+          bounds.release(1, weight);
+          reject(error);
+        });
+      });
     },
-    stats: () => ({ ...counts }),
+    flush,
   };
+}
+
+function eventOf(
+  { token: _token, ...facts }: RejectionFacts,
+  count: number,
+  request: StoredRequest | null,
+): RejectionEvent {
+  const { status } = errorCatalogue[facts.code];
+  return { ...facts, kind: "rejection", id: newId(), atMs: Date.now(), status, count, request };
 }

@@ -1,17 +1,20 @@
 /**
  * Sends what the journal has to report to the control plane, oldest first, in batches, and drops from the
  * journal what was confirmed. Reads from the journal only, so its memory does not grow with the backlog.
+ *
+ * Two batches may be on their way, so that one is stored while the next is put together. What comes when nothing is
+ * on its way waits a moment for company: a request costs both planes as much as some twenty events do.
  */
 import type { Logger } from "pino";
 import { messageOf } from "../shared/errors.ts";
-import { type ReportEvent, reportKey } from "../shared/reports.ts";
-import type { Journal } from "./journal.ts";
+import { createFifo } from "./fifo.ts";
+import type { Journal, StoredReport } from "./journal/journal.ts";
 
 export interface ReportAnswer {
   /** Keys of the events that are stored. */
-  confirmed: string[];
+  confirmed: readonly string[];
   /** Sentences about those that were refused as malformed. */
-  problems: string[];
+  problems: readonly string[];
 }
 
 export interface Reporter {
@@ -20,99 +23,171 @@ export interface Reporter {
   /** Resolves when all that can be reported is, or after `timeoutMs`. */
   flush(timeoutMs: number): Promise<void>;
   stop(): Promise<void>;
-  stats(): { confirmed: number; refused: number; failures: number };
+  stats(): ReporterStats;
+}
+
+export interface ReporterStats {
+  confirmed: number;
+  /** By the control plane, as malformed. */
+  refused: number;
+  /** Batches that could not be delivered. */
+  failures: number;
+  /** Since when the oldest event waits; about. */
+  lagMs: number;
 }
 
 export interface ReporterOptions {
-  journal: Journal;
-  send(events: ReportEvent[]): Promise<ReportAnswer>;
+  journal: Pick<Journal, "reports" | "confirm" | "putBack">;
+  /** The events' JSON texts. */
+  send(events: readonly StoredReport[]): Promise<ReportAnswer>;
   logger: Logger;
 }
 
 const batchEventsMax = 500;
 const batchBytesMax = 8 * 1024 * 1024;
+const batchesAtOnce = 2;
+const companyMs = 20;
 const retryMs = { least: 100, most: 5_000 };
+/** Should a notice get lost; costs nothing. */
+const lookMs = 1_000;
+/** After so many failures in a row it is looked whether an event is what keeps the others. */
+const failuresBeforeCheck = 3;
+const markEveryMs = 100;
+const marksMax = 10_000;
 
 export function startReporter({ journal, send, logger }: ReporterOptions): Reporter {
-  const stats = { confirmed: 0, refused: 0, failures: 0 };
-  let after = 0;
+  const counts = { confirmed: 0, refused: 0, failures: 0 };
+  /** How many events there had been at a time, for the lag. */
+  const marks = createFifo<{ count: number; atMs: number }>();
+  let noticed = 0;
+  let settled = 0;
+  let lastMarkMs = 0;
+  let underWay = 0;
+  let failuresInRow = 0;
+  let timer: NodeJS.Timeout | null = null;
+  let isWaitingToRetry = false;
   let isStopped = false;
-  let isIdle = true;
-  let hasNews = true;
-  let wake: (() => void) | null = null;
   const idleWaiters = new Set<() => void>();
+  const looking = setInterval(() => schedule(0), lookMs);
+  looking.unref();
 
-  const sleep = (ms: number | null) =>
-    new Promise<void>((resolve) => {
-      const timer = ms === null ? null : setTimeout(resolve, ms);
-      wake = () => {
-        if (timer !== null) clearTimeout(timer);
-        resolve();
-      };
-    });
+  function schedule(ms: number): void {
+    if (timer !== null || isStopped) return;
+    timer = setTimeout(() => {
+      timer = null;
+      isWaitingToRetry = false;
+      sendMore();
+    }, ms);
+  }
 
-  const sendBatch = async (): Promise<boolean> => {
-    const stored = await journal.reports(after, batchEventsMax, batchBytesMax);
-    if (stored.length === 0) return false;
-    const answer = await send(stored.map(({ event }) => event));
-    const confirmedKeys = new Set(answer.confirmed);
-    const confirmed = stored.filter(({ event }) => confirmedKeys.has(reportKey(event)));
-    if (confirmed.length < stored.length) {
+  function sendMore(): void {
+    while (underWay < batchesAtOnce && !isWaitingToRetry && !isStopped) {
+      const batch = journal.reports(batchEventsMax, batchBytesMax);
+      if (batch.length === 0) break;
+      underWay++;
+      void deliver(batch).finally(() => {
+        underWay--;
+        sendMore();
+      });
+      // A second one only where it is worth it.
+      if (batch.length < batchEventsMax) break;
+    }
+    if (underWay > 0 || timer !== null) return;
+    while (marks.size() > 0) marks.shift();
+    settled = noticed;
+    for (const done of idleWaiters) done();
+  }
+
+  async function deliver(batch: StoredReport[]): Promise<void> {
+    try {
+      settle(batch, await send(batch));
+      failuresInRow = 0;
+    } catch (error) {
+      failuresInRow++;
+      counts.failures++;
+      journal.putBack(failuresInRow === failuresBeforeCheck ? readable(batch) : batch);
+      if (isStopped) return;
+      if (failuresInRow === 1)
+        logger.warn({ reason: messageOf(error) }, "reports wait: the control plane does not take them");
+      isWaitingToRetry = true;
+      if (timer !== null) clearTimeout(timer);
+      timer = null;
+      schedule(Math.min(retryMs.most, retryMs.least * 2 ** Math.min(failuresInRow, 10)));
+    }
+  }
+
+  function settle(batch: StoredReport[], { confirmed, problems }: ReportAnswer): void {
+    const isWhole =
+      confirmed.length === batch.length && batch.every(({ key }, index) => key === confirmed[index]);
+    let stored = batch;
+    if (!isWhole) {
+      const keys = new Set(confirmed);
+      stored = batch.filter(({ key }) => keys.has(key));
       // Kept in the journal for an operator to look at, and tried again after a restart.
-      stats.refused += stored.length - confirmed.length;
-      logger.error({ problems: answer.problems.slice(0, 5) }, "the control plane refused some reports");
+      counts.refused += batch.length - stored.length;
+      if (stored.length < batch.length)
+        logger.error({ problems: problems.slice(0, 5) }, "the control plane refused some reports");
     }
-    await journal.confirm(confirmed.map(({ position }) => position));
-    stats.confirmed += confirmed.length;
-    after = stored.at(-1)!.position;
-    return true;
-  };
+    journal.confirm(stored);
+    counts.confirmed += stored.length;
+    settled += batch.length;
+    for (let mark = marks.peek(); mark !== undefined && mark.count <= settled; mark = marks.peek())
+      marks.shift();
+  }
 
-  const run = async () => {
-    let failures = 0;
-    while (!isStopped) {
-      hasNews = false;
+  /** Those that are JSON at all: their parts were written where flow code runs. */
+  function readable(batch: StoredReport[]): StoredReport[] {
+    return batch.filter(({ key, json }) => {
       try {
-        isIdle = false;
-        while (!isStopped && (await sendBatch())) failures = 0;
-        isIdle = true;
-        for (const done of idleWaiters) done();
-        if (!hasNews && !isStopped) await sleep(null);
+        JSON.parse(json);
+        return true;
       } catch (error) {
-        if (isStopped) return;
-        failures++;
-        stats.failures++;
-        if (failures === 1)
-          logger.warn({ reason: messageOf(error) }, "reports wait: the control plane does not take them");
-        await sleep(Math.min(retryMs.most, retryMs.least * 2 ** Math.min(failures, 10)));
+        counts.refused++;
+        logger.error({ key, reason: messageOf(error) }, "a record can't be reported: it is malformed");
+        return false;
       }
-    }
-  };
-  const running = run();
+    });
+  }
 
+  schedule(0);
   return {
     notify() {
-      hasNews = true;
-      if (isIdle) wake?.();
+      noticed++;
+      const nowMs = Date.now();
+      if (nowMs - lastMarkMs >= markEveryMs && marks.size() < marksMax) {
+        lastMarkMs = nowMs;
+        marks.push({ count: noticed, atMs: nowMs });
+      }
+      if (timer === null && underWay < batchesAtOnce) schedule(companyMs);
     },
     async flush(timeoutMs) {
-      if (isIdle && !hasNews) return;
       await new Promise<void>((resolve) => {
         const done = () => {
-          clearTimeout(timer);
+          clearTimeout(giveUp);
           idleWaiters.delete(done);
           resolve();
         };
-        const timer = setTimeout(done, timeoutMs);
+        const giveUp = setTimeout(done, timeoutMs);
         idleWaiters.add(done);
-        wake?.();
+        if (isWaitingToRetry) return;
+        if (timer !== null) clearTimeout(timer);
+        timer = null;
+        sendMore();
       });
     },
     async stop() {
       isStopped = true;
-      wake?.();
-      await running.catch(() => {});
+      clearInterval(looking);
+      if (timer !== null) clearTimeout(timer);
+      timer = null;
+      for (const untilMs = Date.now() + retryMs.most; underWay > 0 && Date.now() < untilMs; )
+        await new Promise((resolve) => setTimeout(resolve, 10));
     },
-    stats: () => ({ ...stats }),
+    stats: () => ({ ...counts, lagMs: lagMs() }),
   };
+
+  function lagMs(): number {
+    const oldest = marks.peek();
+    return oldest === undefined ? 0 : Date.now() - oldest.atMs;
+  }
 }

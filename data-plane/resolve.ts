@@ -15,7 +15,8 @@ import {
   type RoutingRules,
   type Select,
 } from "../shared/resolution.ts";
-import type { CompiledDefinition, CompiledInstance, CompiledIntegration, Replica } from "./replica.ts";
+import type { CompiledDefinition, CompiledInstance, CompiledIntegration } from "./replica/compiled.ts";
+import type { ReplicaReader } from "./replica/reader.ts";
 
 /** An address that webhooks are sent to, with everything that it needs to be routed. */
 export interface Endpoint {
@@ -55,7 +56,7 @@ export interface RouteRefusal {
 export type Route = { ok: true; target: Target } | RouteRefusal;
 
 /** The endpoint at a token, or null where there is nothing to run. */
-export function endpointAt(replica: Replica, token: string): Endpoint | null {
+export function endpointAt(replica: ReplicaReader, token: string): Endpoint | null {
   const owner = replica.tokenOwner(token);
   if (owner === null) return null;
   if (owner.kind === "integration") return sharedEndpoint(replica, owner.integrationId);
@@ -67,7 +68,7 @@ export function endpointAt(replica: Replica, token: string): Endpoint | null {
 }
 
 /** The shared endpoint as the latest deployed version configures it. */
-function sharedEndpoint(replica: Replica, integrationId: string): Endpoint | null {
+function sharedEndpoint(replica: ReplicaReader, integrationId: string): Endpoint | null {
   const integration = replica.integration(integrationId);
   const shared = integration?.entity.shared;
   if (!integration || !shared) return null;
@@ -87,24 +88,28 @@ function sharedEndpoint(replica: Replica, integrationId: string): Endpoint | nul
   };
 }
 
-function instanceEndpoint(replica: Replica, instance: CompiledInstance): Endpoint | null {
+function instanceEndpoint(replica: ReplicaReader, instance: CompiledInstance): Endpoint | null {
   const base = endpointOf(replica, instance);
   if (base === null || base.source.definition.endpointType !== "instance_specific") return null;
   return { ...base, kind: "instance", preprocessFlow: base.source.rules.preprocessFlow };
 }
 
 /** A flow's own URL is live for flow_specific versions, and for tests on a system instance whatever its type. */
-function flowEndpoint(replica: Replica, instance: CompiledInstance, stableKey: string): Endpoint | null {
+function flowEndpoint(
+  replica: ReplicaReader,
+  instance: CompiledInstance,
+  stableKey: string,
+): Endpoint | null {
   const base = endpointOf(replica, instance);
   if (base === null) return null;
-  if (base.source.definition.endpointType !== "flow_specific" && !instance.entity.isSystem) return null;
+  if (base.source.definition.endpointType !== "flow_specific" && !instance.head.isSystem) return null;
   const flow = flowByStableKey(base.source.definition, stableKey);
   return flow === undefined ? null : { ...base, flow };
 }
 
 /** What all endpoints of an instance start from: no flow chosen, nothing run before. */
-export function endpointOf(replica: Replica, instance: CompiledInstance): Endpoint | null {
-  const { definitionDigest, integrationId, versionId, versionNumber } = instance.entity;
+export function endpointOf(replica: ReplicaReader, instance: CompiledInstance): Endpoint | null {
+  const { definitionDigest, integrationId, versionId, versionNumber } = instance.head;
   const source = replica.definition(definitionDigest);
   const integration = replica.integration(integrationId);
   if (source === null || integration === null) return null;
@@ -122,7 +127,7 @@ export function endpointOf(replica: Replica, instance: CompiledInstance): Endpoi
 }
 
 /** The draft's own endpoint, for a test of its configuration: whatever its type, on the system instance. */
-export function draftEndpoint(replica: Replica, integrationId: string): Endpoint | null {
+export function draftEndpoint(replica: ReplicaReader, integrationId: string): Endpoint | null {
   const integration = replica.integration(integrationId);
   const instance = integration && replica.instance(integration.entity.systemInstanceId);
   const base = instance && endpointOf(replica, instance);
@@ -142,20 +147,25 @@ export interface RouteOptions {
 }
 
 export const routeByRequest = (
-  replica: Replica,
+  replica: ReplicaReader,
   endpoint: Endpoint,
   request: RequestSource,
   options: RouteOptions = {},
 ): Route => route(replica, endpoint, (reference) => selectFromRequest(reference, request), options);
 
 export const routeByResult = (
-  replica: Replica,
+  replica: ReplicaReader,
   endpoint: Endpoint,
   result: unknown,
   options: RouteOptions = {},
 ): Route => route(replica, endpoint, (reference) => selectFromResult(reference, result), options);
 
-function route(replica: Replica, endpoint: Endpoint, select: Select, { testInstance }: RouteOptions): Route {
+function route(
+  replica: ReplicaReader,
+  endpoint: Endpoint,
+  select: Select,
+  { testInstance }: RouteOptions,
+): Route {
   const { integration, source } = endpoint;
   let instance = endpoint.instance;
   if (endpoint.kind === "shared") {

@@ -1,80 +1,54 @@
 /**
- * Running flows: one call for each part of an execution. Gathers what the run needs (its components, config
- * variables and keys), hands it to a run thread, and gives back its outcome.
+ * Running flows: hands each part of an execution to a run thread, with the packages that it needs, and gives
+ * back its outcome. What many runs have in common is gathered once, as a context.
  */
 import { join } from "node:path";
-import { LRUCache } from "lru-cache";
 import type { Config } from "../shared/config.ts";
-import type { Definition, Flow } from "../shared/definition.ts";
+import type { Definition } from "../shared/definition.ts";
 import { type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
-import type { CustomerUserEntity, InstanceEntity, IntegrationEntity, KeyEntity } from "../shared/feed.ts";
-import { toNodeId } from "../shared/ids.ts";
+import type { ExecutionPart, LogSeverity } from "../shared/reports.ts";
+import type { MasterKey } from "../shared/secrets.ts";
+import { BundleRefusedError, BundleTimeoutError, createBundles, type FetchBundle } from "./bundles.ts";
+import { type ContextFacts, createContextCompiler, type RunContext } from "./contexts.ts";
 import type {
-  ExecutionPart,
-  LogReport,
-  LogSeverity,
-  SectionReport,
-  StepReport,
-  StoredRequest,
-} from "../shared/reports.ts";
-import { type MasterKey, unseal } from "../shared/secrets.ts";
-import {
-  type BundleLease,
-  BundleRefusedError,
-  BundleTimeoutError,
-  createBundles,
-  type FetchBundle,
-} from "./bundles.ts";
-import {
-  type BundlePlace,
-  type HttpResponse,
-  noReports,
-  type Reports,
-  type RunAttributes,
-  type RunResult,
-  type WorkEnd,
+  BundlePlace,
+  HttpResponse,
+  ReportTexts,
+  RunResult,
+  TriggerOutcome,
+  WorkEnd,
 } from "./runtime/messages.ts";
 import { createThreads, type Job, type ThreadsStats } from "./threads.ts";
 
-export type { HttpResponse, RunResult } from "./runtime/messages.ts";
+export type { HttpResponse, ReportTexts, RunResult } from "./runtime/messages.ts";
 
 /** One execution's part to run on this data plane. */
-export interface RunRequest {
-  /** uuid */
-  executionId: string;
-  /** More than 1 after a crash. */
-  attempt: number;
+export interface Run {
+  context: RunContext;
   part: ExecutionPart;
-  definition: Definition;
-  definitionDigest: string;
-  flow: Flow;
-  /** Null for a shared preprocess flow: it runs as the system, and may not read config variables. */
-  instance: InstanceEntity | null;
-  integration: IntegrationEntity;
-  versionId: string;
-  versionNumber: number;
-  customerUser: CustomerUserEntity | null;
-  request: StoredRequest;
-  invokeUrl: string;
-  /** By flow name. */
-  webhookUrls: Record<string, string>;
-  isDebug: boolean;
-  startedAtMs: number;
+  /** JSON of the journaled entry's meta: the thread reads the request from it. */
+  meta: string;
+  body: Uint8Array | null;
   /** Logs and steps are numbered on from here, by one counter. */
   firstSequence: number;
-  /** False where nobody reads the outcome's `result`, which is then null; true by default. */
-  needsResult?: boolean;
+  /** False where nobody reads the outcome's `result`, which is then null. */
+  needsResult: boolean;
+  /** True where the outcome is to hold the request's JSON. */
+  needsRequest: boolean;
+  /** Awaited when a thread is about to run it; called again where it runs again. */
+  beforeStart: (() => Promise<void>) | null;
+  hooks: RunHooks;
 }
 
-/** Each may be called at any time until `run` has resolved; the trigger hooks at most once, and one of them. */
+/** Called until `onEnd` at the latest; the trigger hooks at most once, and one of them. */
 export interface RunHooks {
-  /** Awaited when a thread is about to run it; called again where it runs again. */
-  beforeStart?(): Promise<void>;
   /** The trigger step ended, with the response that its code gave. Of a built-in trigger it is told at the end. */
   onTriggerDone(response: HttpResponse | null): void;
   onTriggerFailed(message: string): void;
   /** For runs that last longer: what was written since the last call, every half second. */
-  onProgress(progress: { logs: LogReport[]; steps: StepReport[]; sections: SectionReport[] }): void;
+  onProgress(reports: ReportTexts): void;
+  /** Called once. Not called where the runner is stopped first: such a run has no outcome. */
+  onEnd(outcome: RunOutcome): void;
 }
 
 export interface RunOutcome {
@@ -83,16 +57,19 @@ export interface RunOutcome {
   error: string | null;
   endedAtMs: number;
   /** What was not given to `onProgress`. */
-  logs: LogReport[];
-  steps: StepReport[];
-  sections: SectionReport[];
+  reports: ReportTexts;
   /** The last step's return, for synchronous answers and for routing; null where the run failed. */
   result: RunResult | null;
+  /** JSON of the `StoredRequest`, where it was asked for and the run got so far. */
+  requestJson: string | null;
+  /** The number of the thread that it ran on; null where it did not get to one. */
+  thread: number | null;
 }
 
 export interface Runner {
-  /** Never rejects. Stays pending when the runner is stopped first: such a run has no outcome. */
-  run(request: RunRequest, hooks: RunHooks): Promise<RunOutcome>;
+  /** Gathers what runs have in common. Throws where something can't be unsealed. */
+  compile(facts: ContextFacts): RunContext;
+  start(runs: readonly Run[]): void;
   /** Null where a version's components are here and have all that its flows call; else a sentence. */
   prepare(definition: Definition): Promise<string | null>;
   idle(): boolean;
@@ -110,8 +87,6 @@ export interface RunnerOptions {
 
 /** Fetching and loading a version's components, when an instance is deployed. */
 const prepareTimeoutMs = 30_000;
-const unsealedEntriesMax = 10_000;
-const unsealedCharactersMax = 32 * 1024 * 1024;
 
 export function createRunner(options: RunnerOptions): Runner {
   const { config, logger } = options;
@@ -124,131 +99,88 @@ export function createRunner(options: RunnerOptions): Runner {
     config,
     onNotice: (level, message) => logger[level](message),
   });
-  const unsealText = createUnseal(options.masterKey);
+  const contexts = createContextCompiler(options.masterKey, bundles.folderOf);
   let active = 0;
 
-  async function run(request: RunRequest, hooks: RunHooks): Promise<RunOutcome> {
-    active++;
-    const leases: BundleLease[] = [];
+  const jobOf = (run: Run): Job => {
+    const job = runJob(run, config.runTimeoutMs, (outcome) => {
+      bundles.release(run.context.digests);
+      active--;
+      run.hooks.onEnd(outcome);
+    });
+    return job;
+  };
+
+  async function startOnceFetched(run: Run): Promise<void> {
     try {
-      const places = await takeBundles(request.definition, config.runTimeoutMs, leases);
-      return await runInThread(request, places, hooks);
+      await hold(run.context.digests, config.runTimeoutMs);
     } catch (error) {
+      active--;
       const { errorCode, message } = describeFailure(error);
-      hooks.onTriggerFailed(message);
-      return outcomeOf({ ...failure(errorCode, message), reports: noReports() });
+      run.hooks.onTriggerFailed(message);
+      run.hooks.onEnd(failedBefore(run, errorCode, message));
+      return;
+    }
+    threads.run(jobOf(run));
+  }
+
+  /** Fetches what is not here. */
+  async function hold(digests: readonly string[], timeoutMs: number): Promise<void> {
+    const untilMs = Date.now() + timeoutMs;
+    const leases = [];
+    try {
+      // Several at a time would need more care, and versions with several components are few.
+      for (const digest of digests)
+        leases.push(await bundles.take(digest, Math.max(0, untilMs - Date.now())));
+      if (!bundles.tryHold(digests)) throw new Error("a leased package is gone");
     } finally {
       for (const lease of leases) lease.release();
-      active--;
     }
-  }
-
-  async function takeBundles(
-    { bundles: digests }: Definition,
-    timeoutMs: number,
-    leases: BundleLease[],
-  ): Promise<Record<string, BundlePlace>> {
-    const places: [string, BundlePlace][] = [];
-    const untilMs = Date.now() + timeoutMs;
-    for (const [componentKey, digest] of Object.entries(digests)) {
-      const lease = await bundles.take(digest, Math.max(0, untilMs - Date.now()));
-      leases.push(lease);
-      places.push([componentKey, { digest, folder: lease.folder }]);
-    }
-    return Object.fromEntries(places);
-  }
-
-  function runInThread(
-    request: RunRequest,
-    places: Record<string, BundlePlace>,
-    hooks: RunHooks,
-  ): Promise<RunOutcome> {
-    const { flow, instance } = request;
-    const numbering = createNumbering(request.part, request.firstSequence);
-    const work = {
-      kind: "run" as const,
-      part: request.part,
-      flow,
-      isCodeNative: request.definition.isCodeNative,
-      bundles: places,
-      attributes: attributesOf(request, unsealText),
-      configVarsJson: instance === null ? null : unsealText("configVars", instance.sealedConfigVars),
-      request: request.request,
-      isDebug: request.isDebug,
-      firstSequence: request.firstSequence,
-      needsResult: request.needsResult ?? true,
-    };
-    return new Promise((resolve) => {
-      let isTriggerTold = false;
-      const job: Job = {
-        work,
-        weight: request.request.body?.length ?? 0,
-        timeoutMs: config.runTimeoutMs,
-        beforeStart: hooks.beforeStart,
-        onReports(reports) {
-          const fresh = numbering.onlyNew(reports);
-          if (hasAny(fresh)) hooks.onProgress(fresh);
-        },
-        onTrigger(outcome) {
-          if (isTriggerTold) return;
-          isTriggerTold = true;
-          if (outcome.ok) hooks.onTriggerDone(outcome.response);
-          else hooks.onTriggerFailed(outcome.message);
-        },
-        onRerun(reason) {
-          const note = `${reason} It is not known which of its runs did it, so this one runs again from its start, alone.`;
-          hooks.onProgress({ ...noReports(), logs: [numbering.note("WARN", note)] });
-          job.work = { ...work, firstSequence: numbering.next() };
-        },
-        onEnd(end) {
-          const reports = numbering.onlyNew(end.reports);
-          // What the flow's own code could not log itself.
-          if (end.error !== null && end.errorCode?.startsWith("RUN_")) {
-            reports.logs.push(numbering.note("ERROR", end.error));
-          }
-          const outcome = outcomeOf({ ...end, reports });
-          if (end.status === "FAILED" && flow.hasTriggerCode) {
-            job.onTrigger({ ok: false, message: end.error ?? "The run failed." });
-          } else {
-            job.onTrigger({ ok: true, response: null });
-          }
-          resolve(outcome);
-        },
-      };
-      threads.run(job);
-    });
   }
 
   async function prepare(definition: Definition): Promise<string | null> {
+    const digests = Object.values(definition.bundles);
     active++;
-    const leases: BundleLease[] = [];
     try {
-      const places = await takeBundles(definition, prepareTimeoutMs, leases);
-      const steps = definition.flows.flatMap((flow) =>
-        flow.steps.map(({ isTrigger, action }) => ({ flowName: flow.name, isTrigger, action })),
-      );
-      const end = await new Promise<WorkEnd>((resolve) =>
-        threads.run({
-          work: { kind: "prepare", bundles: places, steps },
-          weight: 0,
-          timeoutMs: prepareTimeoutMs,
-          onReports() {},
-          onTrigger() {},
-          onRerun() {},
-          onEnd: resolve,
-        }),
-      );
-      return end.error;
+      await hold(digests, prepareTimeoutMs);
     } catch (error) {
-      return describeFailure(error).message;
-    } finally {
-      for (const lease of leases) lease.release();
       active--;
+      return describeFailure(error).message;
     }
+    const end = await new Promise<WorkEnd>((resolve) =>
+      threads.run({
+        work: { kind: "prepare", bundles: placesOf(definition), steps: stepsOf(definition) },
+        timeoutMs: prepareTimeoutMs,
+        onReports() {},
+        onTrigger() {},
+        onRerun() {},
+        onEnd: resolve,
+      }),
+    );
+    bundles.release(digests);
+    active--;
+    return end.error;
   }
 
+  const placesOf = (definition: Definition): Record<string, BundlePlace> =>
+    Object.fromEntries(
+      Object.entries(definition.bundles).map(([componentKey, digest]) => [
+        componentKey,
+        { digest, folder: bundles.folderOf(digest) },
+      ]),
+    );
+
   return {
-    run,
+    compile: contexts.compile,
+    start(runs) {
+      const jobs: Job[] = [];
+      for (const run of runs) {
+        active++;
+        if (bundles.tryHold(run.context.digests)) jobs.push(jobOf(run));
+        else void startOnceFetched(run);
+      }
+      if (jobs.length > 0) threads.runAll(jobs);
+    },
     prepare,
     idle: () => active === 0,
     async stop() {
@@ -259,131 +191,85 @@ export function createRunner(options: RunnerOptions): Runner {
   };
 }
 
-type Unseal = (purpose: string, sealed: string) => string;
+const stepsOf = (definition: Definition) =>
+  definition.flows.flatMap((flow) =>
+    flow.steps.map(({ isTrigger, action }) => ({ flowName: flow.name, isTrigger, action })),
+  );
 
-/** The same sealed texts come with every run of an instance, so they are opened once. */
-function createUnseal(masterKey: MasterKey): Unseal {
-  const opened = new LRUCache<string, string>({
-    max: unsealedEntriesMax,
-    maxSize: unsealedCharactersMax,
-    sizeCalculation: (text, key) => text.length + key.length + 1,
-  });
-  return (purpose, sealed) => {
-    const key = `${purpose}:${sealed}`;
-    const known = opened.get(key);
-    if (known !== undefined) return known;
-    const text = unseal(masterKey, purpose, sealed).toString("utf8");
-    opened.set(key, text);
-    return text;
+function runJob(run: Run, timeoutMs: number, onEnd: (outcome: RunOutcome) => void): Job {
+  const { hooks, part } = run;
+  let isTriggerTold = false;
+  /** Numbers on from what was told, where the run starts again or something is said of it from outside. */
+  let nextSequence = run.firstSequence;
+  const note = (severity: LogSeverity, message: string): string =>
+    logJson(part, nextSequence++, severity, message);
+  const onTrigger = (outcome: TriggerOutcome) => {
+    if (isTriggerTold) return;
+    isTriggerTold = true;
+    if (outcome.ok) hooks.onTriggerDone(outcome.response);
+    else hooks.onTriggerFailed(outcome.message);
   };
-}
-
-const system = { id: "", externalId: "", name: "System" };
-
-function attributesOf(request: RunRequest, unsealText: Unseal): RunAttributes {
-  const { flow, instance, integration, customerUser: user } = request;
-  const flowId = instance?.flows[flow.stableKey]?.flowId;
-  return {
-    executionId: toNodeId("InstanceExecutionResult", request.executionId),
-    startedAt: new Date(request.startedAtMs).toISOString(),
-    invokeUrl: request.invokeUrl,
-    webhookUrls: request.webhookUrls,
-    webhookApiKeys: apiKeysByFlowName(request, unsealText),
-    customer:
-      instance === null
-        ? system
-        : { ...pickCustomer(instance), id: toNodeId("Customer", instance.customer.id) },
-    instance:
-      instance === null
-        ? { id: system.id, name: system.name }
-        : { id: toNodeId("Instance", instance.id), name: instance.name },
-    integration: {
-      id: toNodeId("Integration", integration.id),
-      name: integration.name,
-      versionSequenceId: toNodeId("Integration", request.versionId),
-      externalVersion: request.definition.externalVersion,
+  const { context, meta, body, firstSequence, needsResult, needsRequest } = run;
+  const job: Job = {
+    work: { kind: "run", context, meta, body, firstSequence, needsResult, needsRequest },
+    timeoutMs,
+    beforeStart: run.beforeStart ?? undefined,
+    onReports(reports) {
+      nextSequence = reports.nextSequence;
+      if (hasAny(reports)) hooks.onProgress(reports);
     },
-    user:
-      user === null
-        ? { id: "", email: "", name: "", externalId: "" }
-        : {
-            id: toNodeId("User", user.id),
-            email: user.email,
-            name: user.name,
-            externalId: user.externalId ?? "",
-          },
-    flow: {
-      id: flowId === undefined ? "" : toNodeId("IntegrationFlow", flowId),
-      name: flow.name,
-      stableId: flow.stableKey,
+    onTrigger,
+    onRerun(reason) {
+      const logs = note(
+        "WARN",
+        `${reason} It is not known which of its runs did it, so this one runs again from its start, alone.`,
+      );
+      hooks.onProgress({ ...noReports(nextSequence), logs });
+      job.work = { ...job.work, firstSequence: nextSequence } as Job["work"];
+    },
+    onEnd({ status, errorCode, error, endedAtMs, result, reports, requestJson }, thread) {
+      let told = reports ?? noReports(nextSequence);
+      nextSequence = told.nextSequence;
+      // What the flow's own code could not log itself.
+      if (error !== null && errorCode?.startsWith("RUN_")) {
+        const logs = joined(told.logs, note("ERROR", error));
+        told = { ...told, logs, nextSequence };
+      }
+      if (status === "FAILED" && context.code.flow.hasTriggerCode)
+        onTrigger({ ok: false, message: error ?? "The run failed." });
+      else onTrigger({ ok: true, response: null });
+      onEnd({ status, errorCode, error, endedAtMs, result, reports: told, requestJson, thread });
     },
   };
+  return job;
 }
 
-const pickCustomer = ({ customer }: InstanceEntity) => ({
-  externalId: customer.externalId,
-  name: customer.name,
+/** JSON of a `LogReport` that no flow code wrote. */
+export function logJson(
+  part: ExecutionPart,
+  sequence: number,
+  severity: LogSeverity,
+  message: string,
+): string {
+  return `{"part":"${part}","sequence":${sequence},"atMs":${Date.now()},"severity":"${severity}","message":${JSON.stringify(message)},"stepName":null,"sectionId":null}`;
+}
+
+/** Lists of JSON texts, joined by commas; "" is an empty one. */
+export function joined(first: string, second: string): string {
+  if (first === "") return second;
+  return second === "" ? first : `${first},${second}`;
+}
+
+export const noReports = (nextSequence: number): ReportTexts => ({
+  logs: "",
+  steps: "",
+  sections: "",
+  nextSequence,
+  sectionCount: 0,
 });
 
-/** The customer's keys, where a customer is known, and the organization's. */
-function apiKeysByFlowName(request: RunRequest, unsealText: Unseal): Record<string, string[]> {
-  const { definition, instance, integration } = request;
-  const nowMs = Date.now();
-  const isValid = (key: KeyEntity) =>
-    key.revokedAtMs === null && (key.expiresAtMs === null || key.expiresAtMs > nowMs);
-  return Object.fromEntries(
-    definition.flows.map((flow) => {
-      const own = instance?.flows[flow.stableKey]?.keys ?? [];
-      const organization = integration.organizationKeys[flow.stableKey] ?? [];
-      const keys = [...own, ...organization].filter(isValid);
-      return [flow.name, keys.map((key) => unsealText("apiKey", key.sealed))];
-    }),
-  );
-}
-
-/**
- * The numbers of a run's logs and steps, seen from outside: a run that starts again numbers on from what was
- * seen, and what a dead thread had sent before is not taken a second time from its last words.
- */
-function createNumbering(part: ExecutionPart, firstSequence: number) {
-  let seen = firstSequence - 1;
-  const sections = new Set<string>();
-  return {
-    onlyNew(reports: Reports): Reports {
-      const last = seen;
-      const isNew = ({ sequence }: { sequence: number }) => {
-        seen = Math.max(seen, sequence);
-        return sequence > last;
-      };
-      const isNewSection = ({ sectionId }: SectionReport) =>
-        !sections.has(sectionId) && sections.add(sectionId);
-      return {
-        logs: reports.logs.filter(isNew),
-        steps: reports.steps.filter(isNew),
-        sections: reports.sections.filter(isNewSection),
-      };
-    },
-    note(severity: LogSeverity, message: string): LogReport {
-      return {
-        part,
-        sequence: ++seen,
-        atMs: Date.now(),
-        severity,
-        message,
-        stepName: null,
-        sectionId: null,
-      };
-    },
-    next: () => seen + 1,
-  };
-}
-
-const hasAny = ({ logs, steps, sections }: Reports): boolean =>
-  logs.length + steps.length + sections.length > 0;
-
-function failure(errorCode: ExecutionErrorCode, error: string) {
-  return { status: "FAILED" as const, errorCode, error, endedAtMs: Date.now(), result: null };
-}
+const hasAny = ({ logs, steps, sections }: ReportTexts): boolean =>
+  logs !== "" || steps !== "" || sections !== "";
 
 function describeFailure(error: unknown): { errorCode: ExecutionErrorCode; message: string } {
   const message = messageOf(error);
@@ -392,7 +278,13 @@ function describeFailure(error: unknown): { errorCode: ExecutionErrorCode; messa
   return { errorCode: "INTERNAL", message };
 }
 
-function outcomeOf(end: Omit<WorkEnd, "trigger">): RunOutcome {
-  const { status, errorCode, error, endedAtMs, result, reports } = end;
-  return { status, errorCode, error, endedAtMs, result, ...reports };
-}
+const failedBefore = (run: Run, errorCode: ExecutionErrorCode, error: string): RunOutcome => ({
+  status: "FAILED",
+  errorCode,
+  error,
+  endedAtMs: Date.now(),
+  reports: noReports(run.firstSequence),
+  result: null,
+  requestJson: null,
+  thread: null,
+});

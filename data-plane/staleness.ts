@@ -7,38 +7,24 @@ import { rename, writeFile } from "node:fs/promises";
 import { messageOf } from "../shared/errors.ts";
 
 export interface Staleness {
-  /** The replica is what the control plane has now. */
-  noteCurrent(): void;
+  /** The replica was what the control plane had at this time. */
+  noteCurrent(atMs: number): void;
   /** Seconds since then; infinite where it was never heard of. */
   ageSeconds(): number;
   isStale(): boolean;
 }
 
-/** The file is for the next start only, so it may lag behind. */
-const keptEveryMs = 10_000;
+/** `currentAtMs`: when it was last heard of, also by an earlier process; null for never. */
+export function createStaleness(options: { maxSeconds: number; currentAtMs: number | null }): Staleness {
+  const { maxSeconds } = options;
+  let current: { wallMs: number; timerMs: number } | null = null;
 
-export function createStaleness(options: {
-  maxSeconds: number;
-  /** Where the moment is kept over restarts. */
-  file: string;
-  warn(message: string, reason: string): void;
-}): Staleness {
-  const { maxSeconds, file } = options;
-  let current = readMoment(file);
-  let keptAtMs = Number.NEGATIVE_INFINITY;
-  let isKeeping = false;
-
-  const keep = async (wallMs: number) => {
-    isKeeping = true;
-    try {
-      await writeFile(`${file}.new`, `${wallMs}\n`, { mode: 0o600 });
-      await rename(`${file}.new`, file);
-    } catch (error) {
-      options.warn("when the control plane was last heard of could not be kept", messageOf(error));
-    } finally {
-      isKeeping = false;
-    }
+  const noteCurrent = (atMs: number) => {
+    // A moment in the future says nothing: the clock was set back since.
+    const ageMs = Date.now() - atMs;
+    if (ageMs >= 0) current = { wallMs: atMs, timerMs: performance.now() - ageMs };
   };
+  if (options.currentAtMs !== null) noteCurrent(options.currentAtMs);
 
   const ageSeconds = () => {
     if (current === null) return Number.POSITIVE_INFINITY;
@@ -47,27 +33,49 @@ export function createStaleness(options: {
     const byTimer = performance.now() - current.timerMs;
     return Math.max(byClock, byTimer) / 1000;
   };
+  return { noteCurrent, ageSeconds, isStale: () => maxSeconds > 0 && ageSeconds() > maxSeconds };
+}
 
+/** Where the moment is kept over restarts. */
+export interface LastCurrent {
+  /** The moment that an earlier process kept; null where there is none. */
+  readonly atMs: number | null;
+  keep(atMs: number): void;
+}
+
+/** The file is for the next start only, so it may lag behind. */
+const keptEveryMs = 10_000;
+
+export function openLastCurrent(file: string, warn: (message: string, reason: string) => void): LastCurrent {
+  let keptAtMs = Number.NEGATIVE_INFINITY;
+  let isKeeping = false;
+  const write = async (atMs: number) => {
+    isKeeping = true;
+    try {
+      await writeFile(`${file}.new`, `${atMs}\n`, { mode: 0o600 });
+      await rename(`${file}.new`, file);
+    } catch (error) {
+      warn("when the control plane was last heard of could not be kept", messageOf(error));
+    } finally {
+      isKeeping = false;
+    }
+  };
   return {
-    noteCurrent() {
-      current = { wallMs: Date.now(), timerMs: performance.now() };
-      if (isKeeping || current.timerMs - keptAtMs < keptEveryMs) return;
-      keptAtMs = current.timerMs;
-      void keep(current.wallMs);
+    atMs: readMoment(file),
+    keep(atMs) {
+      const now = performance.now();
+      if (isKeeping || now - keptAtMs < keptEveryMs) return;
+      keptAtMs = now;
+      void write(atMs);
     },
-    ageSeconds,
-    isStale: () => maxSeconds > 0 && ageSeconds() > maxSeconds,
   };
 }
 
-/** The moment that an earlier process kept; null where there is none, or it lies in the future. */
-function readMoment(file: string): { wallMs: number; timerMs: number } | null {
-  let wallMs: number;
+function readMoment(file: string): number | null {
   try {
-    wallMs = Number(readFileSync(file, "utf8"));
+    const atMs = Number(readFileSync(file, "utf8"));
+    return Number.isFinite(atMs) && atMs > 0 ? atMs : null;
   } catch {
     return null;
   }
-  const ageMs = Date.now() - wallMs;
-  return ageMs >= 0 ? { wallMs, timerMs: performance.now() - ageMs } : null;
 }

@@ -8,34 +8,47 @@
  */
 import type { Config } from "../shared/config.ts";
 import type { ExecutionErrorCode } from "../shared/errors.ts";
+import type { RunContext } from "./contexts.ts";
 import { createFifo } from "./fifo.ts";
+import type { LastWord, WordKind } from "./runtime/lastWords.ts";
 import {
   type FromThread,
-  noReports,
-  type Reports,
+  type PlainEnds,
+  type PrepareWork,
+  plainEndMembers,
+  type ReportTexts,
   type TriggerOutcome,
-  type Work,
   type WorkEnd,
 } from "./runtime/messages.ts";
+import { type RunToSend, sizeOfRun } from "./runtime/runBatch.ts";
 import { memoryBytes, startThread, type Thread } from "./thread.ts";
+import { createThreadContexts, type ThreadContexts } from "./threadContexts.ts";
 
-/** A piece of work. Each member but `work` is called from the pool, never after `onEnd`. */
+/** A run of one part of an execution, as a thread gets it. */
+export interface RunWork extends Omit<RunToSend, "id" | "context"> {
+  kind: "run";
+  context: RunContext;
+}
+
+/** A piece of work. Its members that are called are called from the pool, never after `onEnd`. */
 export interface Job {
-  work: Work;
-  /** What it weighs in a thread's memory: the length of its body. */
-  weight: number;
+  work: RunWork | ({ kind: "prepare" } & PrepareWork);
   timeoutMs: number;
-  onReports(reports: Reports): void;
+  /** Told before `onTrigger` or `onRerun` where both come at once. */
+  onReports(reports: ReportTexts): void;
   onTrigger(outcome: TriggerOutcome): void;
   /** Its thread died beside others: it is about to run again, from the start. */
   onRerun(reason: string): void;
-  onEnd(end: WorkEnd): void;
+  /** `thread`: the number of the one that it ran on. */
+  onEnd(end: WorkEnd, thread: number): void;
   /** Awaited when a thread is about to take the work. */
   beforeStart?: (() => Promise<void>) | undefined;
 }
 
 export interface Threads {
   run(job: Job): void;
+  /** The same for many, which go to their threads together. */
+  runAll(jobs: readonly Job[]): void;
   stop(): void;
   stats(): ThreadsStats;
 }
@@ -64,17 +77,29 @@ export interface ThreadsOptions {
 
 interface Entry {
   id: number;
+  /** Let go of at the end: see `running` in runtime/thread.ts. */
   job: Job;
   /** Its position among what was sent to its thread; infinite until it is sent. */
   sent: number;
-  timer: NodeJS.Timeout;
+  /** When its time is up. */
+  /** By the clock that is never set: `performance.now()`. */
+  dueAtMs: number;
   /** Why it was told to stop, once it is out of time. */
   stopped: string | null;
+  weight: number;
+  /** What it wrote was told up to here. */
+  nextSequence: number;
+  sectionCount: number;
 }
 
 interface Room {
+  /** For people: never used twice. */
+  number: number;
   thread: Thread;
+  contexts: ThreadContexts;
   entries: Map<number, Entry>;
+  /** What is sent at the end of the turn. */
+  outgoing: Entry[];
   weight: number;
   sent: number;
   /** For one piece of work at a time, which may have killed a thread. */
@@ -94,11 +119,16 @@ const beatsPerCheck = 3;
 const checkIntervalMaxMs = 2000;
 /** Suspects run alone, so a few threads more bound how long the others wait. */
 const soloThreadsMin = 4;
-/** Base64 bodies of a thread's runs may take this share of its heap: they are decoded, parsed and kept too. */
+/** What a thread's runs are sent may take this share of its heap: they are decoded, parsed and kept too. */
 const weightShareOfMemory = 1 / 16;
 /** How long a run that is out of time has to hand over what it wrote. */
 const stopAnswerTimeoutMs = 1000;
 const restartDelayMs = 1000;
+/** One sweep looks at what is out of time, instead of a timer for each run: late by a tenth at most. */
+const sweepMs = { least: 10, most: 250 };
+/** A body above this goes alone, so that its thread need not copy it out of the batch. */
+const aloneBytes = 64 * 1024;
+const batchBytesMax = 1024 * 1024;
 
 export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   const rooms = new Set<Room>();
@@ -112,22 +142,29 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   );
   const checksAllowed = Math.max(checksMissedMax, Math.ceil(config.runBlockedTimeoutMs / checkIntervalMs));
   let nextId = 1;
+  let lastNumber = 0;
   let threadsLost = 0;
   let isStopped = false;
   const checking = setInterval(checkRooms, checkIntervalMs);
   checking.unref();
+  const sweepIntervalMs = Math.max(sweepMs.least, Math.min(sweepMs.most, config.runTimeoutMs / 10));
+  let sweeping: NodeJS.Timeout | null = null;
   for (let i = 0; i < config.runThreads; i++) openRoom(false);
 
   function openRoom(isSolo: boolean): Room {
+    const thread = startThread({
+      memoryMb: config.runMemoryMb,
+      beatIntervalMs: Math.max(10, Math.floor(checkIntervalMs / beatsPerCheck)),
+      answerBytesMax: config.bodyBytesMax,
+      onMessage: (message) => handle(room, message),
+      onExit: (reason) => lose(room, "RUN_KILLED_THREAD", reason),
+    });
     const room: Room = {
-      thread: startThread({
-        memoryMb: config.runMemoryMb,
-        beatIntervalMs: Math.max(10, Math.floor(checkIntervalMs / beatsPerCheck)),
-        answerBytesMax: config.bodyBytesMax,
-        onMessage: (message) => handle(room, message),
-        onExit: (reason) => lose(room, "RUN_KILLED_THREAD", reason),
-      }),
+      thread,
+      number: ++lastNumber,
+      contexts: createThreadContexts(thread.send),
       entries: new Map(),
+      outgoing: [],
       weight: 0,
       sent: 0,
       isSolo,
@@ -144,7 +181,7 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   function assign(): void {
     if (isStopped) return;
     for (let job = queue.peek(); job !== undefined; job = queue.peek()) {
-      const room = roomFor(job);
+      const room = roomFor(weightOf(job));
       if (room === undefined) break;
       queue.shift();
       begin(room, job);
@@ -156,18 +193,19 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       suspects.shift();
       begin(free ?? openRoom(true), job);
     }
-    if (suspects.size() === 0) {
-      for (const room of rooms) if (room.isSolo && room.entries.size === 0) close(room);
+    for (const room of rooms) {
+      sendOutgoing(room);
+      if (room.isSolo && suspects.size() === 0 && room.entries.size === 0) close(room);
     }
   }
 
   /** The least busy thread that has room and whose event loop turns. */
-  function roomFor(job: Job): Room | undefined {
+  function roomFor(weight: number): Room | undefined {
     let best: Room | undefined;
     for (const room of rooms) {
       const isFull =
         room.entries.size >= config.runsPerThreadMax ||
-        (room.entries.size > 0 && room.weight + job.weight > weightMax);
+        (room.entries.size > 0 && room.weight + weight > weightMax);
       if (room.isSolo || room.isRetired || isFull || room.checksMissed > 1) continue;
       if (best === undefined || room.entries.size < best.entries.size) best = room;
     }
@@ -175,19 +213,61 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   }
 
   function begin(room: Room, job: Job): void {
-    const id = nextId++;
-    const timer = setTimeout(() => timeOut(room, id), job.timeoutMs);
-    const entry: Entry = { id, job, sent: Number.POSITIVE_INFINITY, timer, stopped: null };
-    room.weight += job.weight;
-    room.entries.set(id, entry);
-    const send = () => {
-      if (!rooms.has(room) || room.entries.get(id) !== entry) return;
-      entry.sent = ++room.sent;
-      room.thread.send({ kind: "start", id, work: job.work });
+    const entry: Entry = {
+      id: nextId++,
+      job,
+      sent: Number.POSITIVE_INFINITY,
+      dueAtMs: performance.now() + job.timeoutMs,
+      stopped: null,
+      weight: weightOf(job),
+      nextSequence: job.work.kind === "run" ? job.work.firstSequence : 0,
+      sectionCount: 0,
     };
+    room.weight += entry.weight;
+    room.entries.set(entry.id, entry);
+    sweeping ??= setInterval(sweep, sweepIntervalMs);
     const { beforeStart } = job;
-    if (beforeStart === undefined) send();
-    else whenReady(room, () => void beforeStart().then(send, send));
+    if (beforeStart === undefined) {
+      room.outgoing.push(entry);
+      return;
+    }
+    const send = () => {
+      if (!rooms.has(room) || room.entries.get(entry.id) !== entry) return;
+      room.outgoing.push(entry);
+      sendOutgoing(room);
+    };
+    whenReady(room, () => void beforeStart().then(send, send));
+  }
+
+  /** In batches of a bounded size; `sent` counts in the order in which the thread will begin them. */
+  function sendOutgoing(room: Room): void {
+    if (room.outgoing.length === 0) return;
+    let batch: RunToSend[] = [];
+    let bytes = 0;
+    const sendBatch = () => {
+      if (batch.length > 0) room.thread.sendRuns(batch);
+      batch = [];
+      bytes = 0;
+    };
+    for (const entry of room.outgoing) {
+      const { work } = entry.job;
+      entry.sent = ++room.sent;
+      if (work.kind === "prepare") {
+        sendBatch();
+        const { bundles, steps } = work;
+        room.thread.send({ kind: "prepare", id: entry.id, work: { bundles, steps } });
+        continue;
+      }
+      const isAlone = entry.weight > aloneBytes;
+      if (isAlone || bytes + entry.weight > batchBytesMax) sendBatch();
+      const { firstSequence, needsResult, needsRequest, meta, body } = work;
+      const context = room.contexts.numberOf(work.context);
+      batch.push({ id: entry.id, context, firstSequence, needsResult, needsRequest, meta, body });
+      bytes += entry.weight;
+      if (isAlone) sendBatch();
+    }
+    sendBatch();
+    room.outgoing = [];
   }
 
   /** Once its thread has started up, so that nothing stands between the word and the deed. */
@@ -202,61 +282,98 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       for (const then of room.whenReady.splice(0)) then();
     } else if (message.kind === "output")
       onNotice("debug", `Flow code wrote outside of a run: ${message.text}`);
-    else {
+    else if (message.kind === "ends") {
+      handlePlainEnds(room, message.ends);
+      afterEnds(room);
+    } else {
       const entry = room.entries.get(message.id);
       if (entry === undefined) return;
-      if (message.kind === "progress") {
+      if (message.kind === "progress" || message.kind === "trigger") {
+        entry.nextSequence = message.reports.nextSequence;
+        entry.sectionCount = message.reports.sectionCount;
         entry.job.onReports(message.reports);
-        return;
-      }
-      if (message.kind === "trigger") {
-        entry.job.onReports(message.reports);
-        entry.job.onTrigger(message.outcome);
+        if (message.kind === "trigger") entry.job.onTrigger(message.outcome);
         return;
       }
       end(room, entry, message.end);
-      if (room.isRetired && room.entries.size === 0) close(room);
-      assign();
+      afterEnds(room);
     }
+  }
+
+  function handlePlainEnds(room: Room, ends: PlainEnds): void {
+    for (let at = 0; at < ends.length; at += plainEndMembers) {
+      const entry = room.entries.get(ends[at] as number);
+      if (entry === undefined) continue;
+      end(room, entry, {
+        status: "SUCCEEDED",
+        errorCode: null,
+        error: null,
+        endedAtMs: ends[at + 1] as number,
+        result: null,
+        reports: {
+          nextSequence: ends[at + 2] as number,
+          sectionCount: ends[at + 3] as number,
+          logs: ends[at + 4] as string,
+          steps: ends[at + 5] as string,
+          sections: ends[at + 6] as string,
+        },
+        requestJson: ends[at + 7] as string | null,
+        trigger: null,
+      });
+    }
+  }
+
+  function afterEnds(room: Room): void {
+    if (room.isRetired && room.entries.size === 0) close(room);
+    assign();
   }
 
   function end(room: Room, entry: Entry, ended: WorkEnd): void {
     remove(room, entry);
-    if (ended.trigger !== null) entry.job.onTrigger(ended.trigger);
-    entry.job.onEnd(ended);
+    const { job } = entry;
+    entry.job = endedJob;
+    if (ended.trigger !== null) job.onTrigger(ended.trigger);
+    job.onEnd(ended, room.number);
   }
 
   function remove(room: Room, entry: Entry): void {
-    clearTimeout(entry.timer);
     room.entries.delete(entry.id);
-    room.weight -= entry.job.weight;
+    room.weight -= entry.weight;
+  }
+
+  function sweep(): void {
+    const nowMs = performance.now();
+    let entries = 0;
+    for (const room of rooms) {
+      entries += room.entries.size;
+      for (const entry of room.entries.values()) if (entry.dueAtMs <= nowMs) timeOut(room, entry, nowMs);
+    }
+    if (entries > 0 || sweeping === null) return;
+    clearInterval(sweeping);
+    sweeping = null;
   }
 
   /** The run is told to hand over what it wrote; its thread takes nothing more, for its code may go on. */
-  function timeOut(room: Room, id: number): void {
-    const entry = room.entries.get(id);
-    if (entry === undefined) return;
-    if (entry.sent > room.thread.taken()) {
-      // It waited for its thread, to start up or to turn: its time begins now.
-      entry.timer = setTimeout(() => timeOut(room, id), entry.job.timeoutMs);
-      return;
-    }
-    if (room.checksMissed > 0) {
-      // Its thread is blocked, maybe by another run: whose fault the delay is comes out first.
-      entry.timer = setTimeout(() => timeOut(room, id), checkIntervalMs);
-      return;
-    }
-    const error = `The run took longer than ${entry.job.timeoutMs} ms.`;
-    entry.stopped = error;
-    room.thread.send({ kind: "stop", id, errorCode: "RUN_TIMEOUT", error });
-    room.zombies++;
-    retire(room);
-    entry.timer = setTimeout(() => {
-      if (!room.entries.has(id)) return;
-      end(room, entry, failed("RUN_TIMEOUT", error, reportsOf(room, id)));
+  function timeOut(room: Room, entry: Entry, nowMs: number): void {
+    const { id, job } = entry;
+    if (entry.stopped !== null) {
+      end(room, entry, failed("RUN_TIMEOUT", entry.stopped, reportsOf(room, entry)));
       if (room.entries.size === 0) close(room);
       assign();
-    }, stopAnswerTimeoutMs);
+    } else if (entry.sent > room.thread.taken()) {
+      // It waited for its thread, to start up or to turn: its time begins now.
+      entry.dueAtMs = nowMs + job.timeoutMs;
+    } else if (room.checksMissed > 0) {
+      // Its thread is blocked, maybe by another run: whose fault the delay is comes out first.
+      entry.dueAtMs = nowMs + checkIntervalMs;
+    } else {
+      const error = `The run took longer than ${job.timeoutMs} ms.`;
+      entry.stopped = error;
+      entry.dueAtMs = nowMs + stopAnswerTimeoutMs;
+      room.thread.send({ kind: "stop", id, errorCode: "RUN_TIMEOUT", error });
+      room.zombies++;
+      retire(room);
+    }
   }
 
   function retire(room: Room): void {
@@ -304,8 +421,10 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
     const begun: Entry[] = [];
     const waiting: Entry[] = [];
     for (const entry of room.entries.values()) {
-      if (entry.stopped === null) (entry.sent <= taken ? begun : waiting).push(entry);
-      else end(room, entry, failed("RUN_TIMEOUT", entry.stopped, reportsOf(room, entry.id)));
+      const ended = plainEndOf(room, entry);
+      if (ended !== null) end(room, entry, ended);
+      else if (entry.stopped === null) (entry.sent <= taken ? begun : waiting).push(entry);
+      else end(room, entry, failed("RUN_TIMEOUT", entry.stopped, reportsOf(room, entry)));
     }
     for (const entry of waiting.reverse()) {
       remove(room, entry);
@@ -314,13 +433,13 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
     onNotice("warn", `A run thread was lost with ${begun.length} runs on it. ${reason}`);
     const isKnown = begun.length === 1 && room.zombies === 0;
     for (const entry of begun) {
-      const reports = reportsOf(room, entry.id);
+      const reports = reportsOf(room, entry);
       if (isKnown) {
         end(room, entry, failed(code, reason, reports));
         continue;
       }
       remove(room, entry);
-      entry.job.onReports(reports);
+      if (reports !== null) entry.job.onReports(reports);
       entry.job.onRerun(reason);
       suspects.push(entry.job);
     }
@@ -339,11 +458,15 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       queue.push(job);
       assign();
     },
+    runAll(jobs) {
+      for (const job of jobs) queue.push(job);
+      assign();
+    },
     stop() {
       isStopped = true;
       clearInterval(checking);
+      if (sweeping !== null) clearInterval(sweeping);
       for (const room of [...rooms]) {
-        for (const entry of room.entries.values()) clearTimeout(entry.timer);
         room.entries.clear();
         close(room);
       }
@@ -356,18 +479,68 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   };
 }
 
-function failed(errorCode: ExecutionErrorCode, error: string, reports: Reports): WorkEnd {
-  return { status: "FAILED", errorCode, error, endedAtMs: Date.now(), result: null, reports, trigger: null };
+const endedJob: Job = {
+  work: { kind: "prepare", bundles: {}, steps: [] },
+  timeoutMs: 0,
+  onReports() {},
+  onTrigger() {},
+  onRerun() {},
+  onEnd() {},
+};
+
+const weightOf = ({ work }: Job): number => (work.kind === "run" ? sizeOfRun(work) : 0);
+
+function failed(errorCode: ExecutionErrorCode, error: string, reports: ReportTexts | null): WorkEnd {
+  return {
+    status: "FAILED",
+    errorCode,
+    error,
+    endedAtMs: Date.now(),
+    result: null,
+    reports,
+    requestJson: null,
+    trigger: null,
+  };
+}
+
+/** The end of a run that went well, which its thread did not get to send. */
+function plainEndOf(room: Room, entry: Entry): WorkEnd | null {
+  const word = room.thread.lastWords().find(({ id, kind }) => id === entry.id && kind === "end");
+  if (word === undefined) return null;
+  return {
+    status: "SUCCEEDED",
+    errorCode: null,
+    error: null,
+    endedAtMs: Number(word.json),
+    result: null,
+    reports: reportsOf(room, entry),
+    requestJson: null,
+    trigger: null,
+  };
 }
 
 /** What the run wrote and its thread did not send any more. */
-function reportsOf(room: Room, id: number): Reports {
-  const reports = noReports();
-  for (const word of room.thread.lastWords()) {
-    if (word.id !== id) continue;
-    if (word.log !== undefined) reports.logs.push(word.log);
-    else if (word.step !== undefined) reports.steps.push(word.step);
-    else reports.sections.push(word.section);
+function reportsOf(room: Room, { id, ...told }: Entry): ReportTexts | null {
+  // It may have died between sending and clearing.
+  const isNew = ({ kind, number }: LastWord) =>
+    kind === "section" ? number > told.sectionCount : number >= told.nextSequence;
+  const words = room.thread.lastWords().filter((word) => word.id === id && isNew(word));
+  if (words.length === 0) return null;
+  const texts = (kind: WordKind) =>
+    words
+      .filter((word) => word.kind === kind)
+      .map(({ json }) => json)
+      .join(",");
+  let { nextSequence, sectionCount } = told;
+  for (const { kind, number } of words) {
+    if (kind === "section") sectionCount = Math.max(sectionCount, number);
+    else nextSequence = Math.max(nextSequence, kind === "end" ? number : number + 1);
   }
-  return reports;
+  return {
+    logs: texts("log"),
+    steps: texts("step"),
+    sections: texts("section"),
+    nextSequence,
+    sectionCount,
+  };
 }

@@ -1,116 +1,222 @@
 /**
  * A webhook's way from its bytes to its answer: endpoint, address, rate, key, encoding, admission, journal;
- * then the answer at once, or when what it waits for is there.
+ * then the answer at once, or when the main thread sends it. Accepted without a detour, it is in the log's
+ * batch before its handler returns; whatever needs more (an encoding, a large body, a reason to refuse it) goes
+ * the long way, which says the same of what both can say.
  */
 import { RateLimiter } from "limiter";
 import { LRUCache } from "lru-cache";
 import type { Config } from "../shared/config.ts";
 import { type ErrorCode, messageOf } from "../shared/errors.ts";
-import { idFromNodeId, newId } from "../shared/ids.ts";
+import { executionNodeId, idFromNodeId, newId } from "../shared/ids.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
 import type { Pepper } from "../shared/secrets.ts";
-import { isAllowedAddress } from "./addresses.ts";
 import { type Admission, admit, headerOf, refuseByKey } from "./admission.ts";
-import { acceptAndAnswer } from "./answers.ts";
-import type { KeyReader, SentKeys } from "./authenticate.ts";
+import { admitAtOnce } from "./admitAtOnce.ts";
+import { createKeyReader, type KeyReader } from "./authenticate.ts";
 import { decodeBody, isPlain } from "./decode.ts";
-import type { Executions } from "./executions.ts";
-import { type Answer, type IncomingRequest, type RefusedRequest, refusal } from "./ingress.ts";
-import { JournalFullError } from "./journal.ts";
+import { type CompiledEndpoint, createEndpoints } from "./endpoints.ts";
+import {
+  type Answer,
+  type IncomingRequest,
+  type IngressHandlers,
+  type RefusedRequest,
+  type Replies,
+  refusal,
+} from "./ingress.ts";
+import { type JournalBounds, weightOf } from "./journal/bounds.ts";
+import { fairKeyOf } from "./journal/entry.ts";
+import { JournalFullError } from "./journal/errors.ts";
+import type { Log } from "./journal/log.ts";
 import type { KeyChecks } from "./keyChecks.ts";
+import type { NotedKeyUse } from "./keyUse.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import type { RejectionFacts, Rejections } from "./rejections.ts";
-import type { CompiledInstance, Replica } from "./replica.ts";
+import type { CompiledInstance } from "./replica/compiled.ts";
+import { ReplicaDamagedError } from "./replica/file.ts";
+import type { ReplicaReader } from "./replica/reader.ts";
+import type { ReplicaState } from "./replica/state.ts";
 import { type Endpoint, endpointAt } from "./resolve.ts";
 import type { Staleness } from "./staleness.ts";
 
 export interface WebhooksOptions {
-  config: Config;
-  replica: Replica;
+  config: Pick<Config, "bodyBytesMax" | "endpointRequestsPerSecond" | "maxStalenessSeconds">;
+  replica: ReplicaReader;
   parser: BodyParser;
-  executions: Executions;
+  log: Log;
+  bounds: JournalBounds;
   rejections: Rejections;
-  keyReader: KeyReader;
   keyChecks: KeyChecks;
+  keyUse: NotedKeyUse;
   staleness: Staleness;
-  /** Null until the first feed page was applied. */
-  pepper: () => Pepper | null;
+  /** Which answers are told of: requests then say what they turned out to be. */
+  observed: "none" | "failed" | "all";
   warn(message: string, reason: string): void;
 }
 
-export interface Webhooks {
-  refuseEarly(request: RefusedRequest): ErrorCode | null;
-  handle(incoming: IncomingRequest): Promise<Answer>;
-  /** Notes what was refused before it was read whole. */
-  noteRefused(request: RefusedRequest, code: ErrorCode): void;
+export interface Webhooks extends Pick<IngressHandlers, "refuseEarly" | "handle" | "onRefused"> {
+  /** Takes up a new state of the replica, and the pepper: null until the first feed page was applied. */
+  refresh(state: ReplicaState, pepper: Pepper | null): void;
+  setPepper(pepper: Pepper | null): void;
+  isReady(): boolean;
+  /** Answers a request that waits. */
+  answer(id: string, answer: Answer): void;
   /** From now on webhooks are answered 503. */
   startDraining(): void;
+  stats(): { accepted: number; acceptedBytes: number; waitingForJournal: number };
 }
 
 const bucketsMax = 100_000;
+/** Requests whose record is not on disk yet; above it new ones are answered 503 at once. */
+const waitingForJournalMax = 20_000;
+/** The log keeps no copy of a body that is longer: it must not change until it is on disk. */
+const copiedBodyBytesMax = 256 * 1024;
 const earlyReasons: Partial<Record<ErrorCode, string>> = {
   ENDPOINT_NOT_FOUND: "No endpoint has this token, or nothing is deployed there.",
   METHOD_NOT_ALLOWED: "The method is not one that webhooks are sent with.",
   BODY_TOO_LARGE: "The body is larger than the limit.",
   REQUEST_TIMEOUT: "The body did not arrive in time.",
-  JOURNAL_FULL: "Too many bodies were being read at once.",
+  JOURNAL_FULL: "Too many bodies were being read, or records being written, at once.",
 };
 
 export function createWebhooks(options: WebhooksOptions): Webhooks {
-  const { config, replica, rejections } = options;
-  let isDraining = false;
+  const { config, replica, rejections, log, bounds, keyUse, staleness, observed } = options;
+  const endpoints = createEndpoints(replica);
   const takeToken = createBuckets(config.endpointRequestsPerSecond);
-
-  const refuse = (
-    incoming: IncomingRequest,
-    endpoint: Endpoint | null,
-    code: ErrorCode,
-    reason: string,
-  ): Answer => {
-    rejections.note(factsOf(incoming, endpoint, code, reason, null));
-    return refusal(code, incoming.requestId);
-  };
+  /** Accepted and on disk, and answered when the main thread says how. */
+  const waiting = new Map<string, { request: IncomingRequest; replies: Replies }>();
+  let keyReader: KeyReader | null = null;
+  let isDraining = false;
+  let waitingForJournal = 0;
+  let accepted = 0;
+  let acceptedBytes = 0;
 
   /** Why no webhook at all can be taken now. */
   const unavailable = (): ErrorCode | null => {
     if (isDraining) return "DRAINING";
-    if (options.pepper() === null) return "NOT_READY";
-    return options.staleness.isStale() ? "STALE" : null;
+    if (keyReader === null) return "NOT_READY";
+    if (staleness.isStale()) return "STALE";
+    return waitingForJournal >= waitingForJournalMax ? "JOURNAL_FULL" : null;
   };
 
   const reasonOf = (code: ErrorCode, { remoteAddress }: RefusedRequest): string => {
     if (code === "ADDRESS_NOT_ALLOWED")
       return `The address ${remoteAddress} is not on the list of those that may post to this endpoint.`;
-    if (code === "STALE") return staleReason(options.staleness.ageSeconds(), config.maxStalenessSeconds);
+    if (code === "STALE") return staleReason(staleness.ageSeconds(), config.maxStalenessSeconds);
     return earlyReasons[code] ?? "Refused before the body was read whole.";
   };
 
-  const handle = async (incoming: IncomingRequest): Promise<Answer> => {
+  const refuseEarly = (request: RefusedRequest, endpoint: CompiledEndpoint | null): ErrorCode | null => {
+    if (endpoint === null) return "ENDPOINT_NOT_FOUND";
+    return endpoint.addresses?.includes(request.remoteAddress) === false ? "ADDRESS_NOT_ALLOWED" : null;
+  };
+
+  const onRefused = (request: RefusedRequest, code: ErrorCode) => {
+    if (code === "DRAINING" || code === "NOT_READY") return;
+    const endpoint = request.token === "" ? null : endpointAt(replica, request.token);
+    rejections.note(factsOf(request, endpoint, code, reasonOf(code, request), null));
+  };
+
+  /** Journals the entry, and answers when it is on disk, or lets the answer wait. */
+  const accept = (
+    request: IncomingRequest,
+    replies: Replies,
+    entry: { id: string; fairKey: string; metaJson: string; isWaiting: boolean },
+    body: Buffer,
+  ) => {
+    const { id, fairKey, metaJson, isWaiting } = entry;
+    const bodyBytes = body.length;
+    const weight = weightOf(metaJson.length, bodyBytes);
+    if (!bounds.tryReserve(weight)) return replies.send(request, refusal("JOURNAL_FULL", request.requestId));
+    // One that is answered at once does not fail any more.
+    if (observed === "all" || (isWaiting && observed === "failed"))
+      request.known = { executionId: id, metaJson, instance: null };
+    log.appendEntry(
+      {
+        id,
+        fairKey,
+        isWaiting,
+        generation: replica.generation,
+        acceptedAtMs: request.receivedAtMs,
+        metaJson,
+        body: bodyBytes === 0 ? null : body,
+      },
+      (error) => {
+        waitingForJournal--;
+        if (error !== null) {
+          bounds.release(1, weight);
+          waiting.delete(id);
+          request.known = null;
+          replies.send(request, refusal("JOURNAL_FULL", request.requestId));
+          return;
+        }
+        accepted++;
+        acceptedBytes += bodyBytes;
+        if (!isWaiting) replies.accept(request, executionNodeId(id));
+      },
+    );
+    waitingForJournal++;
+    if (isWaiting) waiting.set(id, { request, replies });
+  };
+
+  const handle = (request: IncomingRequest, replies: Replies) => {
+    // It may have taken long to read the body.
     const code = unavailable();
-    if (code !== null) return refusal(code, incoming.requestId);
-    const endpoint = endpointAt(replica, incoming.token);
-    if (endpoint === null)
-      return refuse(incoming, null, "ENDPOINT_NOT_FOUND", reasonOf("ENDPOINT_NOT_FOUND", incoming));
-    if (!isAllowedAddress(endpoint, incoming.remoteAddress))
-      return refuse(incoming, endpoint, "ADDRESS_NOT_ALLOWED", reasonOf("ADDRESS_NOT_ALLOWED", incoming));
-    if (!takeToken(incoming.token))
-      return refuse(
-        incoming,
-        endpoint,
-        "TOO_MANY_REQUESTS",
-        `More than ${config.endpointRequestsPerSecond} requests a second.`,
-      );
-    const keys = options.keyReader.read(options.pepper()!, keyHeader(incoming));
-    const request = storedRequest(incoming, keys);
-    let { body } = incoming;
-    const encoding = headerOf(incoming.headers, "content-encoding");
-    if (!isPlain(encoding)) {
+    if (code !== null) return replies.send(request, refusal(code, request.requestId));
+    const endpoint = endpoints.at(request.token);
+    const early = refuseEarly(request, endpoint);
+    if (early !== null || endpoint === null) {
+      const refused = early ?? "ENDPOINT_NOT_FOUND";
+      onRefused(request, refused);
+      return replies.send(request, refusal(refused, request.requestId));
+    }
+    if (!takeToken(request.token)) {
+      const reason = `More than ${config.endpointRequestsPerSecond} requests a second.`;
+      const full = endpointAt(replica, request.token);
+      rejections.note(factsOf(request, full, "TOO_MANY_REQUESTS", reason, null));
+      return replies.send(request, refusal("TOO_MANY_REQUESTS", request.requestId));
+    }
+    const keyHmacs = keyReader!.read(request.apiKey);
+    const entry = admitAtOnce(endpoints, keyUse, endpoint, request, keyHmacs);
+    if (entry !== null) {
+      const { body } = request;
+      accept(request, replies, entry, body.length > copiedBodyBytesMax ? Buffer.from(body) : body);
+      return;
+    }
+    // The transport takes its memory back before this one's turn comes again.
+    const body = Buffer.from(request.body);
+    handleLong(request, replies, storedRequest(request, keyHmacs), body).catch((error: unknown) => {
+      const code =
+        error instanceof JournalFullError
+          ? "JOURNAL_FULL"
+          : guarded(() => {
+              throw error;
+            })!;
+      replies.send(request, refusal(code, request.requestId));
+    });
+  };
+
+  const handleLong = async (
+    incoming: IncomingRequest,
+    replies: Replies,
+    request: Omit<StoredRequest, "body">,
+    sent: Buffer,
+  ): Promise<void> => {
+    const { keyChecks } = options;
+    let endpoint = endpointAt(replica, incoming.token);
+    if (endpoint === null) return replies.send(incoming, refusal("ENDPOINT_NOT_FOUND", incoming.requestId));
+    let body = sent;
+    if (!isPlain(incoming.contentEncoding)) {
       // Nothing is unpacked for who may not come in.
-      const byKey = refuseByKey({ endpoint, request, keys, keyChecks: options.keyChecks });
-      if (byKey !== null) return refuseAdmission(options, incoming, endpoint, request, body, byKey);
-      const decoded = await decodeBody(body, encoding!, config.bodyBytesMax);
-      if (!decoded.ok) return refuse(incoming, endpoint, decoded.code, decoded.reason);
+      const byKey = refuseByKey({ endpoint, request, keyChecks });
+      if (byKey !== null) return refuseAdmission(incoming, replies, endpoint, request, body, byKey);
+      const decoded = await decodeBody(body, incoming.contentEncoding, config.bodyBytesMax);
+      if (!decoded.ok) {
+        rejections.note(factsOf(incoming, endpoint, decoded.code, decoded.reason, null));
+        return replies.send(incoming, refusal(decoded.code, incoming.requestId));
+      }
       body = decoded.body;
+      endpoint = endpointAt(replica, incoming.token) ?? endpoint;
     }
     const admission = await admit(replica, options.parser, {
       executionId: newId(),
@@ -118,83 +224,98 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
       request,
       body,
       invokeType: invokeTypeOf(incoming, endpoint),
-      isDebug:
-        headerOf(incoming.headers, "prismatic-debug") === "true" ||
-        endpoint.instance?.entity.globalDebug === true,
+      isDebug: incoming.isDebug || endpoint.instance?.entity.globalDebug === true,
       replayOf: null,
       invokedBy: invokedBy(incoming),
       isEndpointTest: false,
       skipsKeys: false,
-      keyChecks: options.keyChecks,
-      keys,
+      keyChecks,
+      hasSender: true,
     });
-    if (!admission.ok) return refuseAdmission(options, incoming, endpoint, request, body, admission);
-    return acceptAndAnswer(options, incoming, admission.execution).answer;
+    if (!admission.ok) return refuseAdmission(incoming, replies, endpoint, request, body, admission);
+    const { meta } = admission;
+    const entry = {
+      id: meta.id,
+      fairKey: fairKeyOf(meta),
+      metaJson: JSON.stringify(meta),
+      isWaiting: meta.isWaiting,
+    };
+    accept(incoming, replies, entry, body);
   };
 
+  const refuseAdmission = async (
+    incoming: IncomingRequest,
+    replies: Replies,
+    endpoint: Endpoint,
+    request: Omit<StoredRequest, "body">,
+    body: Buffer,
+    { code, reason, instance, isReplayable, retryAfter = null }: Extract<Admission, { ok: false }>,
+  ): Promise<void> => {
+    const facts = factsOf(incoming, endpoint, code, reason, instance);
+    incoming.known = { executionId: null, metaJson: null, instance };
+    if (isReplayable) await rejections.keep(facts, request, body);
+    else rejections.note(facts);
+    replies.send(incoming, refusal(code, incoming.requestId, { retryAfter }));
+  };
+
+  /** What the work refuses with, or what its failure comes to. */
+  const guarded = (work: () => ErrorCode | null): ErrorCode | null => {
+    try {
+      return work();
+    } catch (error) {
+      // It has been told of, and a snapshot is on its way.
+      if (error instanceof ReplicaDamagedError) return "NOT_READY";
+      options.warn("a webhook could not be handled", messageOf(error));
+      return "INTERNAL";
+    }
+  };
+
+  const setPepper = (pepper: Pepper | null) => {
+    keyReader = pepper === null ? null : createKeyReader(pepper);
+  };
   return {
-    refuseEarly({ token, remoteAddress }) {
-      const code = unavailable();
-      if (code !== null) return code;
-      const endpoint = endpointAt(replica, token);
-      if (endpoint === null) return "ENDPOINT_NOT_FOUND";
-      return isAllowedAddress(endpoint, remoteAddress) ? null : "ADDRESS_NOT_ALLOWED";
+    refuseEarly: (request) =>
+      guarded(() => unavailable() ?? refuseEarly(request, endpoints.at(request.token))),
+    handle(request, replies) {
+      const code = guarded(() => {
+        handle(request, replies);
+        return null;
+      });
+      if (code !== null) replies.send(request, refusal(code, request.requestId));
     },
-    async handle(incoming) {
-      try {
-        return await handle(incoming);
-      } catch (error) {
-        if (error instanceof JournalFullError) return refusal("JOURNAL_FULL", incoming.requestId);
-        options.warn("a webhook could not be handled", messageOf(error));
-        return refusal("INTERNAL", incoming.requestId);
-      }
+    onRefused(request, code) {
+      guarded(() => {
+        onRefused(request, code);
+        return null;
+      });
     },
-    noteRefused(request, code) {
-      if (code === "DRAINING" || code === "NOT_READY") return;
-      const endpoint = request.token === "" ? null : endpointAt(replica, request.token);
-      rejections.note(factsOf(request, endpoint, code, reasonOf(code, request), null));
+    refresh(state, pepper) {
+      replica.refresh(state);
+      endpoints.refresh(state.changed);
+      setPepper(pepper);
+    },
+    setPepper,
+    isReady: () => keyReader !== null && !staleness.isStale(),
+    answer(id, answer) {
+      const waits = waiting.get(id);
+      waiting.delete(id);
+      waits?.replies.send(waits.request, answer);
     },
     startDraining() {
       isDraining = true;
     },
+    stats: () => ({ accepted, acceptedBytes, waitingForJournal }),
   };
 }
 
-async function refuseAdmission(
-  options: WebhooksOptions,
-  incoming: IncomingRequest,
-  endpoint: Endpoint,
-  request: Omit<StoredRequest, "body">,
-  body: Buffer,
-  { code, reason, instance, isReplayable, retryAfter = null }: Extract<Admission, { ok: false }>,
-): Promise<Answer> {
-  const facts = factsOf(incoming, endpoint, code, reason, instance);
-  if (isReplayable)
-    await options.rejections.keep(facts, {
-      ...request,
-      body: body.length === 0 ? null : body.toString("base64"),
-    });
-  else options.rejections.note(facts);
-  return refusal(code, incoming.requestId, { retryAfter });
-}
-
-/** The Api-Key header's value; several headers count as one. */
-function keyHeader({ headers }: IncomingRequest): string | undefined {
-  let found: string | undefined;
-  for (const [name, value] of headers) {
-    if (name === "api-key") found = found === undefined ? value : `${found},${value}`;
-  }
-  return found;
-}
-
 /** The request as it is journaled: of the Api-Key header only HMACs are left. */
-function storedRequest(incoming: IncomingRequest, keys: SentKeys): Omit<StoredRequest, "body"> {
+function storedRequest(incoming: IncomingRequest, keyHmacs: readonly string[]): Omit<StoredRequest, "body"> {
   return {
     method: incoming.method,
     pathFragment: incoming.pathFragment,
     query: incoming.query,
-    headers: incoming.headers.filter(([name]) => name !== "api-key"),
-    keyHmacs: [...keys.hmacs],
+    headers: incoming.headers,
+    keyHmacs: [...keyHmacs],
     remoteAddress: incoming.remoteAddress,
     receivedAtMs: incoming.receivedAtMs,
     requestId: incoming.requestId,
@@ -202,15 +323,17 @@ function storedRequest(incoming: IncomingRequest, keys: SentKeys): Omit<StoredRe
   };
 }
 
-function invokeTypeOf(incoming: IncomingRequest, endpoint: Endpoint): InvokeType {
+const crossFlow = "Cross Flow";
+
+function invokeTypeOf({ invokeType }: IncomingRequest, endpoint: Endpoint): InvokeType {
   if (endpoint.instance?.entity.isSystem) return "TEST";
-  return headerOf(incoming.headers, "prismatic-invoke-type") === "Cross Flow" ? "CROSS_FLOW" : "WEBHOOK";
+  return invokeType === crossFlow ? "CROSS_FLOW" : "WEBHOOK";
 }
 
 /** The execution whose flow code sent this one, where its headers say so. */
-function invokedBy(incoming: IncomingRequest): string | null {
-  if (headerOf(incoming.headers, "prismatic-invoke-type") !== "Cross Flow") return null;
-  return idFromNodeId("InstanceExecutionResult", headerOf(incoming.headers, "prismatic-executionid") ?? "");
+function invokedBy({ invokeType, headers }: IncomingRequest): string | null {
+  if (invokeType !== crossFlow) return null;
+  return idFromNodeId("InstanceExecutionResult", headerOf(headers, "prismatic-executionid") ?? "");
 }
 
 function factsOf(

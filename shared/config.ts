@@ -28,8 +28,10 @@ const settings = {
   SWITCHYARD_SYNCHRONOUS_TIMEOUT_MS: whole(30_000, 10, 300_000),
   SWITCHYARD_JOURNAL_ENTRIES_MAX: whole(1_000_000, 1, 100_000_000),
   SWITCHYARD_JOURNAL_BYTES_MAX: whole(8 * 1024 ** 3, 1024 * 1024, Number.MAX_SAFE_INTEGER),
-  SWITCHYARD_RUN_THREADS: whole(2, 1, 64),
+  SWITCHYARD_INGRESS_THREADS: whole(1, 1, 64),
+  SWITCHYARD_RUN_THREADS: whole(2, 0, 64),
   SWITCHYARD_RUNS_PER_THREAD_MAX: whole(32, 1, 10_000),
+  SWITCHYARD_INSTANCE_RUNS_MAX: whole(0, 0, 1_000_000),
   SWITCHYARD_RUN_TIMEOUT_MS: whole(15 * 60_000, 100, 24 * 3_600_000),
   SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: whole(10_000, 100, 600_000),
   SWITCHYARD_RUN_MEMORY_MB: whole(512, 32, 65_536),
@@ -48,6 +50,9 @@ const settings = {
   SWITCHYARD_INTROSPECTION: oneOf("signed-in", ["signed-in", "everyone", "off"]),
   SWITCHYARD_API_REQUESTS_PER_SECOND: whole(50, 0, 1_000_000),
   SWITCHYARD_AUDIT_RETENTION_DAYS: whole(400, 1, 3650),
+  SWITCHYARD_METRICS_TOKEN: optionalText(),
+  SWITCHYARD_LOG_EVENTS: oneOf("failed", ["none", "failed", "all"]),
+  SWITCHYARD_LOG_SAMPLE: whole(1, 1, 1_000_000),
 } as const;
 
 type Settings = { [Name in keyof typeof settings]: ReturnType<(typeof settings)[Name]> };
@@ -77,8 +82,12 @@ export interface Config {
   synchronousTimeoutMs: number;
   journalEntriesMax: number;
   journalBytesMax: number;
+  ingressThreads: number;
+  /** 0: webhooks are accepted and kept, and nothing runs. */
   runThreads: number;
   runsPerThreadMax: number;
+  /** Runs at once of one instance, or of one endpoint before its routing is known; 0 is half of all slots. */
+  instanceRunsMax: number;
   runTimeoutMs: number;
   runBlockedTimeoutMs: number;
   runMemoryMb: number;
@@ -100,6 +109,14 @@ export interface Config {
   /** Token bucket a token of the API, twice as deep; 0 is off. */
   apiRequestsPerSecond: number;
   auditRetentionDays: number;
+  /** Lets a scraper from another machine read `/metrics`. */
+  metricsToken: string | undefined;
+  /** Which webhooks and runs get a log event of their own. */
+  logEvents: string;
+  /** Of the events of what went well one in so many is logged. */
+  logSample: number;
+  /** Where OpenTelemetry traces are sent to; undefined: nowhere. */
+  traceEndpoint: string | undefined;
 }
 
 export interface TlsFiles {
@@ -139,8 +156,10 @@ export function readConfig(environment: Environment = process.env): Config {
     synchronousTimeoutMs: read.SWITCHYARD_SYNCHRONOUS_TIMEOUT_MS,
     journalEntriesMax: read.SWITCHYARD_JOURNAL_ENTRIES_MAX,
     journalBytesMax: read.SWITCHYARD_JOURNAL_BYTES_MAX,
+    ingressThreads: read.SWITCHYARD_INGRESS_THREADS,
     runThreads: read.SWITCHYARD_RUN_THREADS,
     runsPerThreadMax: read.SWITCHYARD_RUNS_PER_THREAD_MAX,
+    instanceRunsMax: read.SWITCHYARD_INSTANCE_RUNS_MAX,
     runTimeoutMs: read.SWITCHYARD_RUN_TIMEOUT_MS,
     runBlockedTimeoutMs: read.SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS,
     runMemoryMb: read.SWITCHYARD_RUN_MEMORY_MB,
@@ -165,6 +184,10 @@ export function readConfig(environment: Environment = process.env): Config {
     introspection: read.SWITCHYARD_INTROSPECTION,
     apiRequestsPerSecond: read.SWITCHYARD_API_REQUESTS_PER_SECOND,
     auditRetentionDays: read.SWITCHYARD_AUDIT_RETENTION_DAYS,
+    metricsToken: read.SWITCHYARD_METRICS_TOKEN,
+    logEvents: read.SWITCHYARD_LOG_EVENTS,
+    logSample: read.SWITCHYARD_LOG_SAMPLE,
+    traceEndpoint: environment["OTEL_EXPORTER_OTLP_ENDPOINT"]?.trim() || undefined,
   };
 }
 

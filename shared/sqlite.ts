@@ -10,6 +10,8 @@ export interface OpenOptions {
   /** `full` syncs every commit to the disk before it returns; `normal` may lose the last commits with the power. */
   synchronous: "full" | "normal" | "off";
   cacheMb?: number;
+  /** Of a new file; one that is there keeps its own. */
+  pageBytes?: number;
   /** Overwrites what is deleted or replaced, for secrets that must be gone from the file, too. */
   secureDelete?: boolean;
 }
@@ -19,6 +21,7 @@ export function openSqlite(file: string, options: OpenOptions): Sqlite {
   try {
     mkdirSync(dirname(file), { recursive: true });
     const database = new Database(file, { timeout: 5000 });
+    if (options.pageBytes !== undefined) database.pragma(`page_size = ${options.pageBytes}`);
     database.pragma("journal_mode = WAL");
     database.pragma(`synchronous = ${options.synchronous}`);
     database.pragma("foreign_keys = ON");
@@ -31,6 +34,24 @@ export function openSqlite(file: string, options: OpenOptions): Sqlite {
       cause: error,
     });
   }
+}
+
+/** For reading only; the file must be there. */
+export function openSqliteReader(file: string, cacheMb: number): Sqlite {
+  const database = new Database(file, { readonly: true, fileMustExist: true, timeout: 5000 });
+  database.pragma(`cache_size = ${-1024 * cacheMb}`);
+  return database;
+}
+
+/** To be filled, and read by nobody before it is closed: nothing is synced, and a crash leaves it unusable. */
+export function openSqliteBuilder(file: string, cacheMb: number): Sqlite {
+  const database = new Database(file);
+  // Not OFF, which better-sqlite3 does not allow; a new page needs no journal anyway.
+  database.pragma("journal_mode = MEMORY");
+  database.pragma("synchronous = OFF");
+  database.pragma("locking_mode = EXCLUSIVE");
+  database.pragma(`cache_size = ${-1024 * cacheMb}`);
+  return database;
 }
 
 /**

@@ -267,7 +267,7 @@ test("a change that is undone later leaves two rows: that it was done, and what 
   const audit = createAuditLog(store, pino({ level: "silent" }));
   const context = {
     store,
-    feed: createChangeFeed(store),
+    feed: createChangeFeed(store, pino({ level: "silent" })),
     viewer: { role: "ADMIN", tokenId: null, userId: null },
     requestId: "one request",
     remoteAddress: "192.0.2.1",

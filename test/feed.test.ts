@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { endedExecution } from "./support/executionRecord.ts";
@@ -48,13 +48,9 @@ test("a replica that is lost or broken is made anew", async () => {
   const { instances } = await publishAndDeploy(planes, "flow-kinds", ["feed-lost"]);
   const url = instances["feed-lost"]!.webhookUrls["Echo"]!;
   await planes.data.stop();
-  const { writeFileSync } = await import("node:fs");
-  for (const suffix of ["-wal", "-shm"])
-    rmSync(join(planes.dataDir, "data-plane", `replica.db${suffix}`), { force: true });
-  writeFileSync(
-    join(planes.dataDir, "data-plane", "replica.db"),
-    "this is not a database, whatever it was before",
-  );
+  const folder = join(planes.dataDir, "data-plane", "replica");
+  for (const name of readdirSync(folder))
+    writeFileSync(join(folder, name), "this is not a database, whatever it was before");
   await planes.data.start();
   await waitFor(async () => (await sendWebhook(url, { body: {} })).status === 200);
 }, 60_000);

@@ -1,218 +1,379 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { type Entry, type Journal, JournalFullError, openJournal } from "../data-plane/journal.ts";
-import type { Pin } from "../data-plane/replica.ts";
+import { weightOf } from "../data-plane/journal/bounds.ts";
+import { JournalDamageError, JournalFullError } from "../data-plane/journal/errors.ts";
 import { newId } from "../shared/ids.ts";
-import type { ExecutionEvent, RejectionEvent } from "../shared/reports.ts";
+import { openSqlite } from "../shared/sqlite.ts";
+import {
+  accept,
+  bodyTextOf,
+  confirmAll,
+  endEntry,
+  eventJsonOf,
+  metaOf,
+  openPair,
+  openTestJournal,
+  openTestLog,
+} from "./support/journals.ts";
 import { temporaryFolder } from "./support/temporaryFolder.ts";
+import { waitFor } from "./support/waitFor.ts";
 
-const definitionPin: Pin = { key: "definition:d1", json: '{"a":1}' };
-const integrationPin: Pin = { key: "integration:i1", json: '{"b":2}' };
-const pins = [definitionPin, integrationPin];
-
-const entryWith = (body: Uint8Array | null = null): Entry => ({
-  id: newId(),
-  attempt: 1,
-  isSuspect: false,
-  invokeType: "WEBHOOK",
-  isDebug: false,
-  replayOf: null,
-  invokedBy: null,
-  isEndpointTest: false,
-  route: {
-    kind: "flow",
-    endpointKind: "flow",
-    definitionPin: definitionPin.key,
-    instancePin: null,
-    integrationPin: integrationPin.key,
-    definitionDigest: "d1",
-    versionId: "v",
-    versionNumber: 1,
-    flowStableKey: "f",
-    userId: null,
-  },
-  request: {
-    method: "POST",
-    pathFragment: "",
-    query: "",
-    headers: [["content-type", "text/plain"]],
-    keyHmacs: [],
-    remoteAddress: "127.0.0.1",
-    receivedAtMs: 1,
-    requestId: "r",
-    token: "t",
-  },
-  body,
-});
-
-const endOf = (entry: Entry): ExecutionEvent => ({
-  kind: "execution",
-  id: entry.id,
-  attempt: entry.attempt,
-  sequence: 1,
-  invokeType: "WEBHOOK",
-  startedAtMs: 1,
-  isDebug: false,
-  target: {
-    integrationId: "i",
-    versionId: "v",
-    versionNumber: 1,
-    instanceId: null,
-    customerId: null,
-    customerUserId: null,
-    flowId: null,
-    flowConfigId: null,
-    flowStableKey: null,
-    flowName: null,
-    preprocessFlowName: null,
-  },
-  request: null,
-  replayOf: null,
-  invokedBy: null,
-  steps: [],
-  logs: [],
-  sections: [],
-  finish: { status: "SUCCEEDED", endedAtMs: 2, errorCode: null, error: null, answerStatus: 200 },
-});
-
-const open = (folder: string, bounds: { entriesMax?: number; bytesMax?: number } = {}): Promise<Journal> =>
-  openJournal({ folder, entriesMax: 1000, bytesMax: 64 * 1024 * 1024, ...bounds });
+const idsOf = (entries: readonly { id: string }[]): string[] => entries.map(({ id }) => id);
 
 describe("the journal", () => {
-  test("hands out after a restart what was not ended, with its pins, its body, and its attempt counted", async () => {
+  test("hands on what an ingress log took in, with its meta and body, and keeps it over a restart until it ended", async () => {
     const folder = temporaryFolder();
-    const first = await open(folder);
-    const [ended, left] = [entryWith(Buffer.from("one")), entryWith(Buffer.from("two"))];
-    await Promise.all([first.append(ended!, pins, false), first.append(left!, pins, false)]);
-    await first.report(endOf(ended!), true);
+    const first = await openPair(folder);
+    const [ended, started, left] = [
+      await accept(first, Buffer.from("one")),
+      await accept(first, Buffer.from("two")),
+      await accept(first),
+    ];
+    expect(idsOf(first.entries)).toEqual([ended, started, left]);
+    expect(first.entries[0]).toMatchObject({
+      attempt: 1,
+      crashes: 0,
+      isSuspect: false,
+      logName: "ingress-0",
+    });
+    const loaded = first.journal.load(first.entries[0]!);
+    expect(JSON.parse(loaded.metaJson.toString())).toEqual(metaOf(ended));
+    expect(loaded.body!.toString()).toBe("one");
+    expect(first.journal.load(first.entries[2]!).body).toBeNull();
+    first.journal.start(first.entries.slice(0, 2));
+    await endEntry(first.journal, first.entries[0]!);
     await first.close();
 
-    const second = await open(folder);
-    const claimed = await second.claim(10);
-    expect(claimed.map(({ entry }) => entry.id)).toEqual([left!.id]);
-    expect(claimed[0]).toMatchObject({ crashes: 0, entry: { attempt: 2, isSuspect: true } });
-    expect(Buffer.from(claimed[0]!.entry.body!).toString()).toBe("two");
-    expect(claimed[0]!.pins).toEqual({
-      [definitionPin.key]: definitionPin.json,
-      [integrationPin.key]: integrationPin.json,
-    });
-    expect(await second.claim(10)).toEqual([]);
-    const reports = await second.reports(0, 10, 1_000_000);
-    expect(reports).toMatchObject([
-      { event: { id: ended!.id, request: { body: Buffer.from("one").toString("base64") } } },
+    const second = await openTestJournal(folder);
+    expect(idsOf(second.entries).sort()).toEqual([started, left].sort());
+    const of = (id: string) => second.entries.find((entry) => entry.id === id)!;
+    expect(of(started)).toMatchObject({ attempt: 2, crashes: 0, isSuspect: true, logName: null });
+    expect(of(left)).toMatchObject({ attempt: 1, crashes: 0, isSuspect: false });
+    expect(bodyTextOf(second.journal, of(started))).toBe("two");
+    expect(second.journal.reports(10, 1_000_000)).toMatchObject([
+      { key: `${ended}/1/1`, json: eventJsonOf(ended) },
     ]);
-    await second.confirm(reports.map(({ position }) => position));
-    expect(second.stats().entries).toBe(1);
-    await second.close();
+    await second.journal.close();
   });
 
   test("counts deaths of the process only against what was marked as running, and hands the others out first", async () => {
     const folder = temporaryFolder();
-    let journal = await open(folder);
-    const [marked, waiting] = [entryWith(), entryWith()];
-    await journal.append(marked!, pins, false);
-    await journal.append(waiting!, pins, false);
+    const first = await openPair(folder);
+    const [marked, waiting] = [await accept(first), await accept(first)];
+    let opened: Awaited<ReturnType<typeof openTestJournal>> = first;
     for (let death = 1; death <= 3; death++) {
-      await journal.markRunning(marked!.id);
-      await journal.close();
-      journal = await open(folder);
-      const claimed = await journal.claim(10);
-      expect(claimed.map(({ entry, crashes }) => [entry.id, crashes])).toEqual([
-        [waiting!.id, 0],
-        [marked!.id, death],
+      const entry = opened.entries.find(({ id }) => id === marked)!;
+      opened.journal.start([entry]);
+      await opened.journal.markRunning(entry);
+      if (death === 1) await first.close();
+      await opened.journal.close();
+      opened = await openTestJournal(folder);
+      expect(opened.entries.map(({ id, crashes, attempt }) => [id, crashes, attempt])).toEqual([
+        [waiting, 0, 1],
+        [marked, death, death + 1],
       ]);
     }
-    await journal.close();
+    await opened.journal.close();
   });
 
-  test("an entry that is there already is not taken twice", async () => {
-    const journal = await open(temporaryFolder());
-    const entry = entryWith();
-    expect(await journal.append(entry, pins, false)).toBe(true);
-    expect(await journal.append(entry, pins, false)).toBe(false);
-    expect(journal.stats().entries).toBe(1);
-    await journal.close();
+  test("an attempt is counted once, however often the process starts and does not come to run it", async () => {
+    const folder = temporaryFolder();
+    const first = await openPair(folder);
+    await accept(first);
+    first.journal.start(first.entries);
+    await first.close();
+    for (let start = 0; start < 3; start++) {
+      const again = await openTestJournal(folder);
+      expect(again.entries[0]).toMatchObject({ attempt: 2, crashes: 0 });
+      await again.journal.close();
+    }
   });
 
-  test("held entries are handed out in the same process, unsuspected", async () => {
-    const journal = await open(temporaryFolder());
-    const entry = entryWith();
-    await journal.append(entry, pins, true);
-    expect(await journal.claim(10)).toMatchObject([
-      { entry: { id: entry.id, attempt: 1, isSuspect: false } },
-    ]);
-    await journal.close();
+  test("a command's entry is durable when append resolves, and taken once", async () => {
+    const folder = temporaryFolder();
+    const first = await openTestJournal(folder);
+    const meta = metaOf(newId());
+    const twice = [
+      first.journal.append(meta, Buffer.from("x")),
+      first.journal.append(meta, Buffer.from("x")),
+    ];
+    expect(await Promise.all(twice)).toEqual([true, false]);
+    expect(await first.journal.append(meta, Buffer.from("x"))).toBe(false);
+    expect(first.entries).toMatchObject([{ id: meta.id, logName: null }]);
+    expect(first.bounds.read().entries).toBe(1);
+    await first.journal.close();
+    const second = await openTestJournal(folder);
+    expect(bodyTextOf(second.journal, second.entries[0]!)).toBe("x");
+    expect(await second.journal.append(meta, null)).toBe(false);
+    await second.journal.close();
   });
 
-  test("large bodies lie beside the database, are shared, and go when nobody needs them", async () => {
+  test("events are handed out in order, again when they are put back, and after a restart", async () => {
+    const folder = temporaryFolder();
+    const first = await openPair(folder);
+    const id = await accept(first);
+    const entry = first.entries[0]!;
+    for (const sequence of [1, 2, 3]) {
+      await first.journal.report(entry, `${id}/1/${sequence}`, eventJsonOf(id), sequence === 3);
+    }
+    const keys = (reports: readonly { key: string }[]) => reports.map(({ key }) => key);
+    const handedOut = first.journal.reports(2, 1_000_000);
+    expect(keys(handedOut)).toEqual([`${id}/1/1`, `${id}/1/2`]);
+    expect(keys(first.journal.reports(2, 1))).toEqual([`${id}/1/3`]);
+    expect(first.journal.reports(2, 1_000_000)).toEqual([]);
+    first.journal.putBack(handedOut);
+    const again = first.journal.reports(1, 1_000_000);
+    expect(keys(again)).toEqual([`${id}/1/1`]);
+    first.journal.confirm(again);
+    await first.close();
+
+    const second = await openTestJournal(folder);
+    expect(second.entries).toEqual([]);
+    expect(keys(second.journal.reports(10, 1_000_000))).toEqual([`${id}/1/2`, `${id}/1/3`]);
+    expect(second.bounds.read().entries).toBe(1);
+    await second.journal.close();
+  });
+
+  test("an entry that ended stays so when the event of its end is confirmed before an earlier one", async () => {
+    const folder = temporaryFolder();
+    const first = await openPair(folder);
+    const id = await accept(first);
+    await first.journal.report(first.entries[0]!, `${id}/1/1`, eventJsonOf(id), false);
+    await endEntry(first.journal, first.entries[0]!);
+    const [earlier, end] = first.journal.reports(10, 1_000_000);
+    first.journal.confirm([end!]);
+    expect(first.bounds.read().entries).toBe(1);
+    await first.close();
+    const second = await openTestJournal(folder);
+    expect(second.entries).toEqual([]);
+    expect(second.journal.reports(10, 1_000_000)).toMatchObject([{ key: earlier!.key }]);
+    await second.journal.close();
+  });
+
+  test("a kept refusal is handed to the reporter with its body, and is gone once it is confirmed", async () => {
+    const folder = temporaryFolder();
+    const first = await openPair(folder);
+    const id = newId();
+    const request = { ...metaOf(id).request, body: null };
+    const json = JSON.stringify({ kind: "rejection", id, request });
+    const body = Buffer.from([0, 255, 10]);
+    const weight = weightOf(json.length, body.length);
+    first.bounds.tryReserve(weight);
+    await new Promise<void>((resolve, reject) =>
+      first.log.appendRejection({ id, json, body }, (error) => (error === null ? resolve() : reject(error))),
+    );
+    const whole = { kind: "rejection", id, request: { ...request, body: body.toString("base64") } };
+    expect(JSON.parse(first.journal.reports(10, 1_000_000)[0]!.json)).toEqual(whole);
+    await first.close();
+
+    const second = await openTestJournal(folder);
+    expect(second.bounds.read()).toEqual({ entries: 1, bytes: weight });
+    const [report] = second.journal.reports(10, 1_000_000);
+    expect(JSON.parse(report!.json)).toEqual(whole);
+    second.journal.confirm([report!]);
+    expect(second.bounds.read()).toEqual({ entries: 0, bytes: 0 });
+    await second.journal.close();
+    const third = await openTestJournal(folder);
+    expect(third.journal.reports(10, 1_000_000)).toEqual([]);
+    await third.journal.close();
+  });
+
+  test("large bodies lie beside the journal, readable by their owner only, and go with their entry", async () => {
     const folder = temporaryFolder();
     const bodies = () => readdirSync(join(folder, "bodies"));
-    const journal = await open(folder);
+    const first = await openPair(folder);
     const body = Buffer.alloc(400 * 1024, 7);
-    const [one, two] = [entryWith(body), entryWith(body)];
-    await journal.append(one!, pins, false);
-    await journal.append(two!, pins, false);
-    expect(bodies()).toHaveLength(1);
-    expect(statSync(join(folder, "bodies", bodies()[0]!)).mode & 0o077).toBe(0);
-    const confirmEnd = async (entry: Entry) => {
-      await journal.report(endOf(entry), true);
-      const found = (await journal.reports(0, 10, 10_000_000)).filter(({ event }) => event.id === entry.id);
-      expect(found[0]!.event).toMatchObject({ request: { body: body.toString("base64") } });
-      await journal.confirm(found.map(({ position }) => position));
-    };
-    await confirmEnd(one!);
-    expect(bodies()).toHaveLength(1);
-    await confirmEnd(two!);
-    expect(bodies()).toHaveLength(0);
-    await journal.close();
+    await accept(first, body);
+    await first.journal.append(metaOf(newId()), body);
+    expect(bodies()).toHaveLength(2);
+    for (const file of bodies()) expect(statSync(join(folder, "bodies", file)).mode & 0o077).toBe(0);
+    await first.close();
+    writeFileSync(join(folder, "bodies", "left-by-a-crash"), "x");
+
+    const second = await openTestJournal(folder);
+    expect(bodies()).toHaveLength(2);
+    for (const entry of second.entries) {
+      expect(second.journal.load(entry).body!.equals(body)).toBe(true);
+      await endEntry(second.journal, entry);
+    }
+    confirmAll(second.journal);
+    await waitFor(async () => bodies().length === 0);
+    await second.journal.close();
   });
 
-  test("is full at its bound in count and in bytes, for refusals that are kept too, and has room again after", async () => {
-    const journal = await open(temporaryFolder(), { entriesMax: 2, bytesMax: 100_000 });
-    const [one, two] = [entryWith(), entryWith()];
-    await journal.append(one!, pins, false);
-    await journal.append(two!, pins, false);
-    await expect(journal.append(entryWith(), pins, false)).rejects.toThrow(JournalFullError);
-    const rejection: RejectionEvent = {
-      kind: "rejection",
-      id: newId(),
-      atMs: 1,
-      code: "FLOW_NOT_FOUND",
-      status: 422,
-      reason: "",
-      requestId: "r",
-      integrationId: null,
-      instanceId: null,
-      customerId: null,
-      method: "POST",
-      remoteAddress: "",
-      count: 1,
-      request: { ...entryWith().request, body: "x".repeat(120_000) },
-    };
-    await expect(journal.report(rejection, false)).rejects.toThrow(JournalFullError);
-    await journal.report(endOf(one!), true);
-    const reports = await journal.reports(0, 10, 1_000_000);
-    await journal.confirm(reports.map(({ position }) => position));
-    expect(await journal.append(entryWith(), pins, false)).toBe(true);
-    await journal.close();
-  });
-
-  test("many appends at once are few commits", async () => {
-    const journal = await open(temporaryFolder());
-    await Promise.all(Array.from({ length: 500 }, () => journal.append(entryWith(), pins, false)));
-    expect(journal.stats()).toMatchObject({ entries: 500 });
-    expect(journal.stats().commits).toBeLessThan(100);
-    await journal.close();
-  });
-
-  test("a file that is not a journal is left as it is, and said so", async () => {
+  test("a large body that was changed on disk is not handed to a run", async () => {
     const folder = temporaryFolder();
-    const { mkdirSync, writeFileSync, readFileSync } = await import("node:fs");
+    const { entries, journal, close, ...pair } = await openPair(folder);
+    await accept(pair, Buffer.alloc(400 * 1024, 7));
+    const file = join(folder, "bodies", readdirSync(join(folder, "bodies"))[0]!);
+    writeFileSync(file, Buffer.alloc(400 * 1024, 8));
+    expect(() => journal.load(entries[0]!)).toThrow(JournalDamageError);
+    await close();
+  });
+
+  test("counts entries and bytes while they are in it, over a restart, and to nothing when all is confirmed", async () => {
+    const folder = temporaryFolder();
+    const first = await openPair(folder);
+    await Promise.all(Array.from({ length: 50 }, (_, index) => accept(first, Buffer.alloc(index * 100))));
+    await endEntry(first.journal, first.entries[0]!, "x".repeat(5000));
+    await first.journal.report(null, "noted", eventJsonOf("noted"), false);
+    const before = first.bounds.read();
+    expect(before.entries).toBe(50);
+    await first.close();
+    const second = await openTestJournal(folder);
+    expect(second.bounds.read()).toEqual(before);
+    for (const entry of second.entries) await endEntry(second.journal, entry);
+    expect(confirmAll(second.journal)).toHaveLength(51);
+    expect(second.bounds.read()).toEqual({ entries: 0, bytes: 0 });
+    expect(second.journal.stats()).toMatchObject({ liveBytes: 0, unfinished: 0, waitingReports: 0 });
+    await second.journal.close();
+  });
+
+  test("is full at its bound in count and in bytes, for refusals too, but takes the record of what was accepted", async () => {
+    const folder = temporaryFolder();
+    const { journal, bounds, entries } = await openTestJournal(folder, {
+      entriesMax: 2,
+      bytesMax: 64 * 1024,
+    });
+    await journal.append(metaOf(newId()), Buffer.alloc(20_000));
+    await expect(journal.append(metaOf(newId()), Buffer.alloc(60_000))).rejects.toThrow(JournalFullError);
+    await journal.append(metaOf(newId()), null);
+    await expect(journal.append(metaOf(newId()), null)).rejects.toThrow(JournalFullError);
+    await expect(journal.report(null, "k", "x".repeat(60_000), false)).rejects.toThrow(JournalFullError);
+    await endEntry(journal, entries[0]!, "x".repeat(60_000));
+    expect(bounds.tryReserve(1024)).toBe(false);
+    confirmAll(journal);
+    expect(await journal.append(metaOf(newId()), null)).toBe(true);
+    await journal.close();
+  });
+
+  test("knows the oldest unfinished entry and the generations that unfinished ones name", async () => {
+    const { journal, entries } = await openTestJournal(temporaryFolder());
+    expect(journal.oldestUnfinishedMs()).toBeNull();
+    const appendAt = (receivedAtMs: number, generation: number) => {
+      const meta = metaOf(newId());
+      return journal.append(
+        { ...meta, route: { ...meta.route, generation }, request: { ...meta.request, receivedAtMs } },
+        null,
+      );
+    };
+    await appendAt(5_000, 1);
+    // The clock was set back meanwhile.
+    await appendAt(3_500, 2);
+    expect(journal.oldestUnfinishedMs()).toBe(3_000);
+    expect(journal.generationsInUse()).toEqual(new Set([1, 2]));
+    await endEntry(journal, entries[1]!);
+    expect(journal.oldestUnfinishedMs()).toBe(5_000);
+    expect(journal.generationsInUse()).toEqual(new Set([1]));
+    await journal.close();
+  });
+
+  test("many appends at once are few writes", async () => {
+    const pair = await openPair(temporaryFolder());
+    await Promise.all(Array.from({ length: 500 }, () => accept(pair, Buffer.alloc(600))));
+    expect(pair.log.stats()).toMatchObject({ rows: 500 });
+    expect(pair.log.stats().commits).toBeLessThan(50);
+    await pair.close();
+  });
+});
+
+describe("following an ingress log", () => {
+  const small = { segmentBytes: { least: 64 * 1024, most: 64 * 1024 } };
+
+  test("takes in all of it when it hears late, and only of the last file", async () => {
+    const folder = temporaryFolder();
+    const opened = await openTestJournal(folder);
+    const told: [string, number][] = [];
+    const log = await openTestLog(folder, {
+      ...small,
+      onSynced: (file, upTo) => void told.push([file, upTo]),
+    });
+    const ids: string[] = [];
+    for (let index = 0; index < 60; index++) {
+      ids.push(await accept({ log, bounds: opened.bounds }, Buffer.alloc(5_000, index)));
+    }
+    const files = new Set(told.map(([file]) => file));
+    expect(files.size).toBeGreaterThan(3);
+    const [file, upTo] = told.at(-1)!;
+    opened.journal.follow(file, upTo);
+    await waitFor(async () => opened.entries.length >= ids.length);
+    expect(idsOf(opened.entries)).toEqual(ids);
+    for (const [index, entry] of opened.entries.entries()) {
+      expect(opened.journal.load(entry).body!.equals(Buffer.alloc(5_000, index))).toBe(true);
+    }
+    // Old news change nothing.
+    for (const [old, at] of told) opened.journal.follow(old, at);
+    expect(opened.entries).toHaveLength(ids.length);
+    await log.close();
+    await opened.journal.close();
+  });
+
+  test("reads again from disk what it could not keep in memory", async () => {
+    const folder = temporaryFolder();
+    const opened = await openTestJournal(folder);
+    const told: [string, number][] = [];
+    const log = await openTestLog(folder, { onSynced: (file, upTo) => void told.push([file, upTo]) });
+    const count = 400;
+    const bodyAt = (index: number) => Buffer.alloc(200 * 1024, index);
+    for (let index = 0; index < count; index += 20) {
+      const at = Array.from({ length: 20 }, (_, offset) => bodyAt(index + offset));
+      await Promise.all(at.map((body) => accept({ log, bounds: opened.bounds }, body)));
+    }
+    opened.journal.follow(...told.at(-1)!);
+    await waitFor(async () => opened.entries.length === count);
+    for (const [index, entry] of opened.entries.entries()) {
+      expect(opened.journal.load(entry).body!.equals(bodyAt(index))).toBe(true);
+    }
+    await log.close();
+    await opened.journal.close();
+  });
+
+  test("several logs are followed side by side", async () => {
+    const folder = temporaryFolder();
+    const opened = await openTestJournal(folder);
+    const names = ["ingress-0", "ingress-1", "ingress-2"];
+    const logs = await Promise.all(
+      names.map((name) => openTestLog(folder, { ...small, name, onSynced: opened.journal.follow })),
+    );
+    const ids = await Promise.all(
+      Array.from({ length: 300 }, (_, index) =>
+        accept({ log: logs[index % 3]!, bounds: opened.bounds }, Buffer.alloc(1000)),
+      ),
+    );
+    await waitFor(async () => opened.entries.length === ids.length);
+    expect(new Set(idsOf(opened.entries))).toEqual(new Set(ids));
+    expect(new Set(opened.entries.map(({ logName }) => logName))).toEqual(new Set(names));
+    await Promise.all(logs.map((log) => log.close()));
+    await opened.journal.close();
+  });
+});
+
+describe("a journal of an earlier release", () => {
+  const oldJournal = (folder: string, entries: number) => {
+    const database = openSqlite(join(folder, "journal.db"), { synchronous: "off" });
+    database.exec("CREATE TABLE entries (id TEXT); CREATE TABLE reports (id TEXT)");
+    for (let index = 0; index < entries; index++) database.exec("INSERT INTO entries VALUES ('x')");
+    database.close();
+  };
+
+  test("is not started over while something is in it", async () => {
+    const folder = temporaryFolder();
+    oldJournal(folder, 2);
+    await expect(openTestJournal(folder)).rejects.toThrow(/holds 2 entries and reports: start that release/);
+  });
+
+  test("is no hindrance when it is empty", async () => {
+    const folder = temporaryFolder();
+    oldJournal(folder, 0);
+    await (await openTestJournal(folder)).journal.close();
+  });
+
+  test("a file of that name that is none is left as it is, and said so", async () => {
+    const folder = temporaryFolder();
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "journal.db"), "not a database at all, but somebody's");
-    await expect(open(folder)).rejects.toThrow(/journal\.db/);
+    await expect(openTestJournal(folder)).rejects.toThrow(/journal\.db/);
     expect(readFileSync(join(folder, "journal.db"), "utf8")).toContain("somebody's");
-    expect(existsSync(join(folder, "journal.db"))).toBe(true);
   });
 });

@@ -3,6 +3,7 @@ import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { openReplicaWriter } from "../data-plane/replica/writer.ts";
 import {
   keyFingerprint,
   loadMasterKey,
@@ -15,7 +16,6 @@ import {
   unseal,
   writeMasterKeys,
 } from "../shared/secrets.ts";
-import { openSqlite } from "../shared/sqlite.ts";
 import { endedExecution } from "./support/executionRecord.ts";
 import { graphql } from "./support/graphql.ts";
 import { bootDataPlane, bootPlanes, type TestPlanes } from "./support/planes.ts";
@@ -270,11 +270,20 @@ describe("npm run rotate-master-key", () => {
   test("a data plane that was away meanwhile, and has the new key now, asks for everything anew", async () => {
     const { planes, handed } = await bootServed();
     await planes.data.stop();
-    const replica = openSqlite(join(planes.dataDir, "data-plane", "replica.db"), { synchronous: "full" });
-    const gone = seal({ keys: [newMasterKey()] }, "pepper", "sealed under a key that nobody has any more");
-    replica
-      .prepare("UPDATE entities SET json = json_set(json, '$.wrappedPepper', ?) WHERE kind = 'settings'")
-      .run(gone);
+    const replica = openReplicaWriter({
+      folder: join(planes.dataDir, "data-plane", "replica"),
+      warn: () => {},
+    });
+    const { epoch, version } = replica.state();
+    const wrappedPepper = seal(
+      { keys: [newMasterKey()] },
+      "pepper",
+      "sealed under a key that nobody has any more",
+    );
+    const delta = replica.beginDelta();
+    const organization = { id: "any", name: "Any" };
+    delta.add([{ kind: "settings", id: "settings", version, data: { organization, wrappedPepper } }]);
+    await delta.commit({ epoch, version });
     replica.close();
     await planes.data.start();
     expect(planes.data.log()).toContain("asked for anew");

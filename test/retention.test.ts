@@ -116,7 +116,7 @@ describe("retention", () => {
     const store = await newStore();
     const events = Array.from({ length: 400 }, (_, index) => ended(now + index, "x".repeat(5000)));
     await ingestReports(store, events);
-    const bounded = { ...limits, executionBytesMax: 1_500_000 };
+    const bounded = { ...limits, executionBytesMax: 2_500_000 };
     expect(await retentionStep(store, bounded, now)).toBe(200);
     expect(await retentionStep(store, bounded, now)).toBe(0);
     const left = await store.executions.selectFrom("executions").select("id").execute();

@@ -9,19 +9,13 @@ import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import yazl from "yazl";
 import { type BundleLease, BundleRefusedError, createBundles } from "../data-plane/bundles.ts";
-import {
-  createRunner,
-  type HttpResponse,
-  type RunHooks,
-  type Runner,
-  type RunOutcome,
-  type RunRequest,
-} from "../data-plane/runs.ts";
+import type { ContextFacts } from "../data-plane/contexts.ts";
+import { createRunner, type HttpResponse, joined, type Runner, type RunOutcome } from "../data-plane/runs.ts";
 import { logLinesMax } from "../data-plane/runtime/capture.ts";
 import { readConfig } from "../shared/config.ts";
 import { type Definition, importDefinition } from "../shared/definition.ts";
 import { newId, toNodeId } from "../shared/ids.ts";
-import type { LogReport, StepReport, StoredRequest } from "../shared/reports.ts";
+import type { LogReport, SectionReport, StepReport, StoredRequest } from "../shared/reports.ts";
 import { type MasterKey, seal, sha256Hex } from "../shared/secrets.ts";
 
 const masterKey: MasterKey = { keys: [Buffer.alloc(32, 7)] };
@@ -48,7 +42,7 @@ afterAll(async () => {
 describe("a code-native flow", () => {
   test("gets the request, its context and its trigger's results, and leaves logs and step results", async () => {
     const executionId = newId();
-    const { outcome, steps, logs } = await run("Echo", { body: '{"type":"a","n":1}' }, runner, {
+    const { outcome, steps, logs, sections } = await run("Echo", { body: '{"type":"a","n":1}' }, runner, {
       executionId,
     });
     expect(outcome).toMatchObject({ status: "SUCCEEDED", errorCode: null, error: null });
@@ -59,7 +53,7 @@ describe("a code-native flow", () => {
       integration: { name: "Test", externalVersion: "1.2.3" },
       flow: { name: "Echo", stableId: "echo" },
       apiKeys: [apiKey],
-      url: "https://hooks.test/trigger/echo",
+      url: "https://hooks.test/trigger/flow-token",
       plain: "plain value",
       stepId: "echo-onExecution",
       executionId: toNodeId("InstanceExecutionResult", executionId),
@@ -77,7 +71,7 @@ describe("a code-native flow", () => {
       ["INFO", "got a 1", "On Execution"],
       ["WARN", "careful { deep: { list: [ 1, 2 ] } }", "On Execution"],
     ]);
-    expect(logs[0]!.sectionId).toBe(outcome.sections[0]!.sectionId);
+    expect(logs[0]!.sectionId).toBe(sections[0]!.sectionId);
     expect(logs[1]!.sectionId).toBeNull();
     expect(sequencesOf({ logs, steps })).toEqual([10, 11, 12, 13]);
   });
@@ -422,49 +416,82 @@ interface Recorded {
   outcome: RunOutcome;
   logs: LogReport[];
   steps: StepReport[];
+  sections: SectionReport[];
   responses: (HttpResponse | null)[];
   failures: string[];
 }
 
+interface Change extends Partial<ContextFacts> {
+  executionId?: string;
+  needsResult?: boolean;
+}
+
 async function run(
   flowName: string,
-  request: { body?: string | Buffer; headers?: [string, string][] } = {},
+  sent: { body?: string | Buffer; headers?: [string, string][] } = {},
   on: Runner = runner,
-  change: Partial<RunRequest> = {},
+  { executionId = newId(), needsResult = true, ...change }: Change = {},
 ): Promise<Recorded> {
-  const logs: LogReport[] = [];
-  const steps: StepReport[] = [];
+  const recorded = { logs: "", steps: "", sections: "" };
   const responses: (HttpResponse | null)[] = [];
   const failures: string[] = [];
-  const hooks: RunHooks = {
-    onTriggerDone: (response) => responses.push(response),
-    onTriggerFailed: (message) => failures.push(message),
-    onProgress(progress) {
-      logs.push(...progress.logs);
-      steps.push(...progress.steps);
-    },
+  const collect = (reports: typeof recorded) => {
+    for (const kind of ["logs", "steps", "sections"] as const)
+      recorded[kind] = joined(recorded[kind], reports[kind]);
   };
-  const outcome = await on.run(
-    { ...runRequest(flowName, request, change.definition ?? codeNative), ...change },
-    hooks,
+  const facts = { ...contextFacts(flowName, change.definition ?? codeNative), ...change };
+  const meta = { id: executionId, isDebug: false, request: requestOf(sent) };
+  const outcome = await new Promise<RunOutcome>((resolve) =>
+    on.start([
+      {
+        context: on.compile(facts),
+        part: facts.part,
+        meta: JSON.stringify(meta),
+        body: sent.body === undefined ? null : Buffer.from(sent.body),
+        firstSequence: 10,
+        needsResult,
+        needsRequest: true,
+        beforeStart: null,
+        hooks: {
+          onTriggerDone: (response) => responses.push(response),
+          onTriggerFailed: (message) => failures.push(message),
+          onProgress: collect,
+          onEnd: resolve,
+        },
+      },
+    ]),
   );
+  collect(outcome.reports);
+  const list = (kind: keyof typeof recorded) => JSON.parse(`[${recorded[kind]}]`);
   return {
     outcome,
-    logs: [...logs, ...outcome.logs],
-    steps: [...steps, ...outcome.steps],
+    logs: list("logs"),
+    steps: list("steps"),
+    sections: list("sections"),
     responses,
     failures,
   };
 }
 
-function runRequest(
-  flowName: string,
-  {
-    body,
-    headers = [["Content-Type", "application/json"]],
-  }: { body?: string | Buffer; headers?: [string, string][] },
-  definition: Definition,
-): RunRequest {
+function requestOf({
+  headers = [["Content-Type", "application/json"]],
+}: {
+  headers?: [string, string][];
+}): Omit<StoredRequest, "body"> {
+  return {
+    method: "POST",
+    pathFragment: "/more",
+    query: "a=1&a=2",
+    headers,
+    keyHmacs: [],
+    remoteAddress: "127.0.0.1",
+    receivedAtMs: Date.now(),
+    requestId: newId(),
+    token: "token",
+  };
+}
+
+function contextFacts(flowName: string, definition: Definition): ContextFacts {
   const flow = definition.flows.find(({ name }) => name === flowName);
   if (flow === undefined) throw new Error(`no flow ${flowName}`);
   const key = {
@@ -478,24 +505,9 @@ function runRequest(
     Plain: "plain value",
     Connection: { key: "basic", configVarKey: "Connection", fields: { username: "u", password } },
   };
-  const request: StoredRequest = {
-    method: "POST",
-    pathFragment: "/more",
-    query: "a=1&a=2",
-    headers,
-    body: body === undefined ? null : Buffer.from(body).toString("base64"),
-    keyHmacs: [],
-    remoteAddress: "127.0.0.1",
-    receivedAtMs: Date.now(),
-    requestId: newId(),
-    token: "token",
-  };
   return {
-    executionId: newId(),
-    attempt: 1,
     part: "FLOW",
     definition,
-    definitionDigest: "digest",
     flow,
     instance: {
       id: newId(),
@@ -531,14 +543,8 @@ function runRequest(
       allowedAddresses: [],
     },
     versionId: newId(),
-    versionNumber: 1,
     customerUser: null,
-    request,
-    invokeUrl: "https://hooks.test/trigger/echo/more",
-    webhookUrls: { [flowName]: "https://hooks.test/trigger/echo" },
-    isDebug: false,
-    startedAtMs: Date.now(),
-    firstSequence: 10,
+    ingressUrl: "https://hooks.test",
   };
 }
 

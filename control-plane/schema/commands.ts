@@ -1,7 +1,7 @@
 /** The commands that data planes lease and answer. */
 import { z } from "zod";
 import type { CommandResult } from "../../shared/commands.ts";
-import { completeCommands, leaseCommands } from "../store/commandQueue.ts";
+import { type CommandCounts, completeCommands, countCommands, leaseCommands } from "../store/commandQueue.ts";
 import { builder } from "./builder.ts";
 import { mutation } from "./payloads.ts";
 
@@ -61,11 +61,6 @@ mutation("completeCommands", {
   }),
 });
 
-interface CommandCounts {
-  queued: number;
-  leased: number;
-}
-
 const CommandCountsType = builder.objectRef<CommandCounts>("CommandCounts").implement({
   description: "How many commands wait for data planes.",
   fields: (t) => ({
@@ -79,15 +74,6 @@ builder.queryField("commandCounts", (t) =>
     type: CommandCountsType,
     description: "How many commands wait for data planes.",
     authScopes: { organization: true },
-    resolve: async (_root, _args, { store }) => {
-      const rows = await store.config
-        .selectFrom("commands")
-        .select((row) => ["state", row.fn.countAll<number>().as("count")])
-        .where("state", "in", ["QUEUED", "LEASED"])
-        .groupBy("state")
-        .execute();
-      const countOf = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0;
-      return { queued: countOf("QUEUED"), leased: countOf("LEASED") };
-    },
+    resolve: (_root, _args, { store }) => countCommands(store),
   }),
 );

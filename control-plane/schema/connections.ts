@@ -28,6 +28,8 @@ export const pageCountMax = 100;
 type KeyValue = string | number;
 
 export interface KeyOrder<Row> {
+  /** A column that rises with the others, in steps: the order is the same with it, and an index may start with it. */
+  coarse?: string;
   /** The columns that order the rows, together unique, as `table.column`. */
   columns: readonly string[];
   /** The row's values of these columns, never null. */
@@ -54,6 +56,7 @@ export async function pageOfQuery<Tables, Table extends keyof Tables, Row, Item 
   if (window.after !== null) bounded = bounded.where(beyond(window.after, true));
   if (window.before !== null) bounded = bounded.where(beyond(window.before, false));
   const readDirection = window.fromEnd ? opposite(direction) : direction;
+  if (order.coarse !== undefined) bounded = bounded.orderBy(sql.ref(order.coarse), readDirection);
   for (const column of columns) bounded = bounded.orderBy(column, readDirection);
   const rows = window.count === 0 ? [] : await bounded.limit(window.count + 1).execute();
   const hasMore = rows.length > window.count;

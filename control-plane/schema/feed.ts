@@ -11,8 +11,13 @@ import { mutation } from "./payloads.ts";
 const pageCountMin = 2;
 const pageCountMax = 1000;
 const pageBytesMax = 4 * 1024 * 1024;
-/** Entities are computed in steps of so many, so that a page of large ones is cut before all are read. */
-const stepCount = 100;
+/** Entities are computed in steps of so many, so that a page of large or slow ones is cut before all are read. */
+const stepCount = 50;
+/**
+ * A page is computed in one go, and nobody else is answered meanwhile: past this it is cut. (40 µs an instance, so
+ * about 200 of them, and a million in one to two minutes.)
+ */
+const pageTimeMs = 8;
 const nameLengthMax = 200;
 
 const FeedStateType = builder.objectRef<FeedState>("FeedState").implement({
@@ -86,6 +91,7 @@ async function readPage(
 ): Promise<FeedPage> {
   const isSnapshot = since === 0 || epoch !== store.epoch;
   return store.config.transaction().execute(async (transaction) => {
+    const startedAtMs = performance.now();
     const meta = await transaction
       .selectFrom("meta")
       .select("value")
@@ -127,7 +133,7 @@ async function readPage(
         from = version;
       }
       if (rows.length <= room) return { epoch: store.epoch, isSnapshot, changes, version, hasMore: false };
-      if (changes.length >= first) {
+      if (changes.length >= first || performance.now() - startedAtMs > pageTimeMs) {
         return { epoch: store.epoch, isSnapshot, changes, version: from, hasMore: true };
       }
     }

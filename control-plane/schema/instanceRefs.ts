@@ -27,7 +27,7 @@ export interface ConfigVariableItem {
 }
 
 /** An execution without its request, which may be large and is read on its own. */
-export type ExecutionItem = Omit<ExecutionTables["executions"], "requestJson"> & { hasRequest: number };
+export type ExecutionItem = Omit<ExecutionTables["executions"], "bucketAtMs">;
 /** A rejection without its request. */
 export type RejectionItem = Omit<ExecutionTables["rejections"], "requestJson"> & { hasRequest: number };
 

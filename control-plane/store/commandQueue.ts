@@ -2,6 +2,7 @@
  * The durable commands that data planes carry out. A lease that runs out hands the command to the next data
  * plane; after too many leases it has failed, and so has the execution that it stood for.
  */
+import { sql } from "kysely";
 import type { Command, CommandKind, CommandResult } from "../../shared/commands.ts";
 import { newId } from "../../shared/ids.ts";
 import type { ConfigTransaction, Store } from "./store.ts";
@@ -125,7 +126,8 @@ export async function failOrphans(store: Store, beforeMs: number): Promise<void>
   const queued = await store.executions
     .selectFrom("executions")
     .select("id")
-    .where("status", "=", "QUEUED")
+    // Written out, as the index of these alone is used where SQLite sees the value.
+    .where(sql<boolean>`status = 'QUEUED'`)
     .where("startedAtMs", "<", beforeMs)
     .orderBy("startedAtMs")
     .limit(orphansAtOnceMax)
@@ -166,6 +168,23 @@ export async function commandOutcome(store: Store, id: string): Promise<CommandO
     .executeTakeFirst();
   if (row === undefined) return { isEnded: true, error: null };
   return { isEnded: row.state === "DONE" || row.state === "FAILED", error: row.error };
+}
+
+export interface CommandCounts {
+  queued: number;
+  leased: number;
+}
+
+/** How many commands have not ended. */
+export async function countCommands(store: Store): Promise<CommandCounts> {
+  const rows = await store.config
+    .selectFrom("commands")
+    .select((row) => ["state", row.fn.countAll<number>().as("count")])
+    .where("state", "in", ["QUEUED", "LEASED"])
+    .groupBy("state")
+    .execute();
+  const countOf = (state: string): number => rows.find((row) => row.state === state)?.count ?? 0;
+  return { queued: countOf("QUEUED"), leased: countOf("LEASED") };
 }
 
 interface EndedCommand {

@@ -104,6 +104,10 @@ export const configMigrations: readonly string[] = [
   CREATE INDEX auditLogByActor ON auditLog (actor, atMs);
   CREATE TRIGGER auditLogIsAppendOnly BEFORE UPDATE ON auditLog BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
   `,
+  // Each change of an instance asks for the latest version that is deployed: without it, of all instances.
+  `
+  CREATE INDEX instancesByDeployedVersion ON instances (deployedVersionId, isSystem);
+  `,
 ];
 
 export const executionMigrations: readonly string[] = [
@@ -146,5 +150,81 @@ export const executionMigrations: readonly string[] = [
   CREATE INDEX rejectionsByTime ON rejections (atMs);
   CREATE INDEX rejectionsByIntegration ON rejections (integrationId, atMs);
   CREATE INDEX rejectionsByInstance ON rejections (instanceId, atMs);
+  `,
+  // One row for an execution and one for each event of it, whose parts are lists inside; they are read through views.
+  // The request goes to an event, so that lists of executions do not read past it.
+  `
+  CREATE TABLE executionBuckets (atMs INTEGER PRIMARY KEY);
+  INSERT INTO executionBuckets VALUES (0);
+  INSERT INTO executionBuckets SELECT max(startedAtMs) + 1 FROM executions HAVING count(*) > 0;
+  ALTER TABLE executions RENAME TO oldExecutions;
+  ALTER TABLE executionEvents RENAME TO oldEvents;
+  ALTER TABLE executionLogs RENAME TO oldLogs;
+  ALTER TABLE executionSections RENAME TO oldSections;
+  ALTER TABLE executionSteps RENAME TO oldSteps;
+  CREATE TABLE executions (
+    id TEXT PRIMARY KEY, status TEXT NOT NULL, invokeType TEXT NOT NULL, isTest INTEGER NOT NULL, isDebug INTEGER NOT NULL,
+    attempt INTEGER NOT NULL, startedAtMs INTEGER NOT NULL, endedAtMs INTEGER, errorCode TEXT, error TEXT,
+    answerStatus INTEGER, integrationId TEXT NOT NULL, versionId TEXT NOT NULL, versionNumber INTEGER NOT NULL,
+    instanceId TEXT, customerId TEXT, customerUserId TEXT, flowId TEXT, flowConfigId TEXT, flowStableKey TEXT,
+    flowName TEXT, preprocessFlowName TEXT, replayOf TEXT, invokedBy TEXT, hasRequest INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, bucketAtMs INTEGER NOT NULL
+  ) WITHOUT ROWID;
+  INSERT INTO executions SELECT id, status, invokeType, isTest, isDebug, attempt, startedAtMs, endedAtMs, errorCode, error,
+    answerStatus, integrationId, versionId, versionNumber, instanceId, customerId, customerUserId, flowId, flowConfigId,
+    flowStableKey, flowName, preprocessFlowName, replayOf, invokedBy, requestJson IS NOT NULL, bytes, 0 FROM oldExecutions;
+  CREATE TABLE executionEvents (
+    executionId TEXT NOT NULL, attempt INTEGER NOT NULL, sequence INTEGER NOT NULL, lastPosition INTEGER NOT NULL,
+    logsJson TEXT, sectionsJson TEXT, stepsJson TEXT, requestJson TEXT, stepResults BLOB,
+    UNIQUE (executionId, attempt, sequence)
+  );
+  INSERT INTO executionEvents
+    SELECT event.executionId, event.attempt, event.sequence, coalesce(max(
+        (SELECT max(sequence) FROM oldLogs AS log WHERE log.executionId = event.executionId AND log.attempt = event.attempt),
+        (SELECT max(sequence) FROM oldSteps AS step WHERE step.executionId = event.executionId AND step.attempt = event.attempt)
+      ), 9007199254740991),
+      (SELECT json_group_array(json_array(part, sequence, atMs, severity, message, stepName, sectionId) ORDER BY sequence)
+        FROM oldLogs AS log WHERE log.executionId = event.executionId AND log.attempt = event.attempt AND isFirst),
+      (SELECT json_group_array(json_array(sectionId, label, startedAtMs))
+        FROM oldSections AS section
+        WHERE section.executionId = event.executionId AND section.attempt = event.attempt AND isFirst),
+      (SELECT json_group_array(json_array(part, sequence, stepName, stepStableKey, startedAtMs, endedAtMs, error,
+          isTruncated, length(results),
+          (SELECT coalesce(sum(length(results)), 0) FROM oldSteps AS before
+            WHERE before.executionId = event.executionId AND before.attempt = event.attempt AND before.sequence < step.sequence)
+          ) ORDER BY sequence)
+        FROM oldSteps AS step WHERE step.executionId = event.executionId AND step.attempt = event.attempt AND isFirst),
+      NULL,
+      (SELECT unhex(group_concat(hex(results), '' ORDER BY sequence))
+        FROM oldSteps AS step WHERE step.executionId = event.executionId AND step.attempt = event.attempt AND isFirst)
+    FROM (
+      SELECT *, sequence = min(sequence) OVER (PARTITION BY executionId, attempt) AS isFirst FROM oldEvents
+    ) AS event;
+  INSERT INTO executionEvents
+    SELECT id, -1, 0, 0, NULL, NULL, NULL, requestJson, NULL FROM oldExecutions WHERE requestJson IS NOT NULL;
+  DROP TABLE oldExecutions;
+  DROP TABLE oldEvents;
+  DROP TABLE oldLogs;
+  DROP TABLE oldSections;
+  DROP TABLE oldSteps;
+  CREATE INDEX executionsByStart ON executions (startedAtMs);
+  CREATE INDEX executionsByInstance ON executions (bucketAtMs, instanceId, startedAtMs);
+  CREATE INDEX executionsByCustomer ON executions (bucketAtMs, customerId, startedAtMs);
+  CREATE INDEX executionsByReplay ON executions (replayOf) WHERE replayOf IS NOT NULL;
+  CREATE INDEX executionsQueued ON executions (startedAtMs) WHERE status = 'QUEUED';
+  CREATE VIEW executionLogs AS
+    SELECT executionId, attempt, line.value ->> 1 AS sequence, line.value ->> 0 AS part, line.value ->> 2 AS atMs,
+      line.value ->> 3 AS severity, line.value ->> 4 AS message, line.value ->> 5 AS stepName, line.value ->> 6 AS sectionId
+    FROM executionEvents, json_each(logsJson) AS line;
+  CREATE VIEW executionSections AS
+    SELECT executionId, attempt, section.value ->> 0 AS sectionId, section.value ->> 1 AS label,
+      section.value ->> 2 AS startedAtMs
+    FROM executionEvents, json_each(sectionsJson) AS section;
+  CREATE VIEW executionSteps AS
+    SELECT executionId, attempt, step.value ->> 1 AS sequence, step.value ->> 0 AS part, step.value ->> 2 AS stepName,
+      step.value ->> 3 AS stepStableKey, step.value ->> 4 AS startedAtMs, step.value ->> 5 AS endedAtMs,
+      step.value ->> 6 AS error, step.value ->> 7 AS isTruncated,
+      substr(stepResults, (step.value ->> 9) + 1, step.value ->> 8) AS results
+    FROM executionEvents, json_each(stepsJson) AS step;
   `,
 ];

@@ -1,5 +1,6 @@
 /** Deletes old records in steps small enough that no report waits long behind one. */
 import { sql } from "kysely";
+import { exclusively } from "./reportIngestion.ts";
 import type { Store } from "./store.ts";
 
 /** Deletes up to `rowsMax` executions and rejections from before `beforeMs`; returns how many went. */
@@ -92,13 +93,7 @@ export async function pruneAuditLog(store: Store, beforeMs: number, rowsMax: num
 
 async function deleteExecutions(store: Store, ids: string[]): Promise<void> {
   if (ids.length === 0) return;
-  await store.executions.transaction().execute(async (transaction) => {
-    const parts = ["executionEvents", "executionLogs", "executionSections", "executionSteps"] as const;
-    for (const table of parts) {
-      await transaction.deleteFrom(table).where("executionId", "in", ids).execute();
-    }
-    await transaction.deleteFrom("executions").where("id", "in", ids).execute();
-  });
+  await exclusively(store, (writer) => writer.transaction(() => writer.remove(ids)));
 }
 
 async function deleteRejections(store: Store, ids: string[]): Promise<void> {

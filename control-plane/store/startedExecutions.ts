@@ -9,6 +9,7 @@ import type { InvokeType, StoredRequest } from "../../shared/reports.ts";
 import { keyHmac } from "../../shared/secrets.ts";
 import type { ChangeFeed } from "../changeFeed.ts";
 import { type CommandPayload, enqueueCommand } from "./commandQueue.ts";
+import { exclusively } from "./reportIngestion.ts";
 import type { Store } from "./store.ts";
 
 export interface StartedExecution {
@@ -41,27 +42,23 @@ export async function startExecution<Kind extends StartingKind>(
   const id = newId();
   const { request, isTest, isDebug, ...columns } = started;
   const requestJson = JSON.stringify(request);
-  await store.executions
-    .insertInto("executions")
-    .values({
-      id,
-      ...columns,
-      status: "QUEUED",
-      isTest: isTest ? 1 : 0,
-      isDebug: isDebug ? 1 : 0,
-      attempt: 1,
-      startedAtMs: Date.now(),
-      endedAtMs: null,
-      errorCode: null,
-      error: null,
-      answerStatus: null,
-      customerUserId: null,
-      preprocessFlowName: null,
-      invokedBy: null,
-      requestJson,
-      bytes: Buffer.byteLength(requestJson),
-    })
-    .execute();
+  const row = {
+    id,
+    ...columns,
+    status: "QUEUED" as const,
+    isTest: isTest ? 1 : 0,
+    isDebug: isDebug ? 1 : 0,
+    attempt: 1,
+    startedAtMs: Date.now(),
+    endedAtMs: null,
+    errorCode: null,
+    error: null,
+    answerStatus: null,
+    customerUserId: null,
+    preprocessFlowName: null,
+    invokedBy: null,
+  };
+  await exclusively(store, (writer) => writer.transaction(() => writer.insertStarted(row, requestJson)));
   await feed.transact((transaction) => enqueueCommand(transaction, kind, payload(id)));
   return id;
 }

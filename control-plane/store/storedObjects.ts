@@ -19,9 +19,10 @@ export async function readStepResults(
 
 export async function readExecutionRequest(store: Store, executionId: string): Promise<StoredRequest | null> {
   const row = await store.executions
-    .selectFrom("executions")
+    .selectFrom("executionEvents")
     .select("requestJson")
-    .where("id", "=", executionId)
+    .where("executionId", "=", executionId)
+    .where("requestJson", "is not", null)
     .executeTakeFirst();
   return row?.requestJson == null ? null : (JSON.parse(row.requestJson) as StoredRequest);
 }

@@ -25,9 +25,10 @@ export interface ConfigTables {
   auditLog: AuditLogTable;
 }
 
-/** `executions.db` */
+/** `executions.db`; of `executionLogs`, `executionSections` and `executionSteps`, views, nothing can be written. */
 export interface ExecutionTables {
   executions: ExecutionsTable;
+  executionBuckets: ExecutionBucketsTable;
   executionEvents: ExecutionEventsTable;
   executionLogs: ExecutionLogsTable;
   executionSections: ExecutionSectionsTable;
@@ -317,17 +318,34 @@ interface ExecutionsTable {
   preprocessFlowName: string | null;
   replayOf: string | null;
   invokedBy: string | null;
-  /** `StoredRequest`. */
-  requestJson: string | null;
+  /** 1 where one of its events has the request. */
+  hasRequest: number;
   /** Bytes that the record takes, for retention. */
   bytes: number;
+  /** The bucket that `startedAtMs` lies in: see `executionBuckets.ts`. */
+  bucketAtMs: number;
 }
 
-/** Which events were stored: the same event twice changes nothing. */
+interface ExecutionBucketsTable {
+  /** The earliest time that lies in it; it reaches to the next one. */
+  atMs: number;
+}
+
+/** What was reported, once: the same event twice changes nothing. The lists are lists of lists, as the views read them. */
 interface ExecutionEventsTable {
   executionId: string;
+  /** -1 for the request of an execution that the control plane has started itself. */
   attempt: number;
   sequence: number;
+  /** The highest position of its logs and steps, 0 without any. */
+  lastPosition: number;
+  logsJson: string | null;
+  sectionsJson: string | null;
+  stepsJson: string | null;
+  /** `StoredRequest`, in one event of an execution at most. */
+  requestJson: string | null;
+  /** The results of its steps, one after the other. */
+  stepResults: Buffer | null;
 }
 
 interface ExecutionLogsTable {

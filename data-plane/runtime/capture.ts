@@ -1,16 +1,17 @@
 /**
- * What one run wrote: log lines, sections and step results, with limits and without secrets. Lines are kept
- * here until they are sent; a copy stands in the memory shared with the main thread (lastWords.ts).
+ * What one run wrote: log lines, sections and step results, with limits and without secrets. Each becomes JSON
+ * text once, as it stands in the event that the control plane gets; the texts are kept here until they are sent,
+ * and a copy stands in the memory shared with the main thread (lastWords.ts).
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { formatWithOptions } from "node:util";
-import { encode } from "@msgpack/msgpack";
 import type { Step } from "../../shared/definition.ts";
 import type { ExecutionErrorCode } from "../../shared/errors.ts";
 import type { ExecutionPart, LogSeverity, StepReport } from "../../shared/reports.ts";
-import type { LastWord } from "./lastWords.ts";
-import { noReports, type Reports } from "./messages.ts";
+import type { WordKind } from "./lastWords.ts";
+import type { ReportTexts } from "./messages.ts";
 import { plainCopy, TooLargeError } from "./plainCopy.ts";
+import { encodeRecord } from "./recordEncoder.ts";
 import type { Redactor } from "./redaction.ts";
 
 /** More lines than anyone reads, and few enough that a run in a loop can't fill the disk. */
@@ -24,6 +25,7 @@ const sectionLabelMax = 200;
 export const stepResultBytesMax = 512 * 1024;
 /** The deepest body that the ingress accepts nests 1000 levels, and stands a few levels deep in the payload. */
 const recordDepthMax = 1010;
+const recordBounds = { bytesMax: stepResultBytesMax, depthMax: recordDepthMax };
 const logDepthMax = 20;
 
 /** The run whose code is running now, wherever a callback of it is. */
@@ -42,8 +44,11 @@ export interface RunCapture {
   /** A text with the run's secrets taken out, cut to a line's length. */
   shown(text: string): string;
   /** What was not taken yet. */
-  takeReports(): Reports;
+  takeReports(): ReportTexts;
   hasReports(): boolean;
+  /** Writes what was not taken yet into shared memory anew; false where it does not fit. */
+  keepWordsAgain(): boolean;
+  readonly startedAtMs: number;
   /** After this nothing more is kept: the run has its outcome. */
   close(): void;
   isClosed(): boolean;
@@ -55,15 +60,25 @@ export interface CaptureOptions {
   part: ExecutionPart;
   firstSequence: number;
   redactor: Redactor;
-  keepWord(word: DistributiveOmit<LastWord, "id">): void;
+  /** False where there is no room. */
+  writeWord(kind: WordKind, number: number, json: string): boolean;
+  /** Makes room by sending what is there, this run's reports included. */
+  onNoRoom(): void;
   fail(errorCode: ExecutionErrorCode, message: string): void;
 }
 
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+interface Written {
+  kind: Exclude<WordKind, "end">;
+  number: number;
+  json: string;
+}
+
+/** Taken before any flow code runs, which may put something else in its place. */
+const stringify = JSON.stringify;
 
 export function createCapture(options: CaptureOptions): RunCapture {
-  const { part, redactor, keepWord } = options;
-  let reports = noReports();
+  const { part, redactor } = options;
+  let written: Written[] = [];
   let sequence = options.firstSequence;
   let linesLeft = logLinesMax;
   let charactersLeft = logCharactersMax;
@@ -71,22 +86,24 @@ export function createCapture(options: CaptureOptions): RunCapture {
   let openSection: { id: string; label: string } | null = null;
   let isClosed = false;
 
+  function keep(kind: Written["kind"], number: number, json: string): void {
+    written.push({ kind, number, json });
+    if (!options.writeWord(kind, number, json)) options.onNoRoom();
+  }
+
   function writeLine(severity: LogSeverity, message: string, stepName: string | null): void {
-    const log = {
-      part,
-      sequence: sequence++,
-      atMs: Date.now(),
-      severity,
-      message,
-      stepName,
-      sectionId: openSection?.id ?? null,
-    };
-    reports.logs.push(log);
-    keepWord({ log });
+    const number = sequence++;
+    const sectionId = openSection === null ? "null" : stringify(openSection.id);
+    keep(
+      "log",
+      number,
+      `{"part":"${part}","sequence":${number},"atMs":${Date.now()},"severity":"${severity}","message":${stringify(message)},"stepName":${stringify(stepName)},"sectionId":${sectionId}}`,
+    );
   }
 
   const capture: RunCapture = {
     stepName: null,
+    startedAtMs: Date.now(),
     log(severity, args, stepName = capture.stepName) {
       if (isClosed || linesLeft < 0) return;
       linesLeft--;
@@ -112,8 +129,7 @@ export function createCapture(options: CaptureOptions): RunCapture {
         label: String(label),
       };
       const section = { sectionId: openSection.id, label: text, startedAtMs: Date.now() };
-      reports.sections.push(section);
-      keepWord({ section });
+      keep("section", sections, stringify(section));
     },
     closeSection(end) {
       const { label, data } = (end ?? {}) as { label?: unknown; data?: unknown };
@@ -123,27 +139,28 @@ export function createCapture(options: CaptureOptions): RunCapture {
     },
     step(step, { startedAtMs, error, data, contentType }) {
       if (isClosed) return;
-      const results = encodeResults(data, contentType, redactor);
-      const report: StepReport = {
-        part,
-        sequence: sequence++,
-        stepName: step.name,
-        stepStableKey: step.stableKey,
-        startedAtMs,
-        endedAtMs: Date.now(),
-        error: error === null ? null : capture.shown(error),
-        ...results,
-      };
-      reports.steps.push(report);
-      keepWord({ step: report });
+      const { results, isTruncated } = encodeResults(data, contentType, redactor);
+      const number = sequence++;
+      const shownError = error === null ? null : capture.shown(error);
+      keep(
+        "step",
+        number,
+        `{"part":"${part}","sequence":${number},"stepName":${stringify(step.name)},"stepStableKey":${stringify(step.stableKey)},"startedAtMs":${startedAtMs},"endedAtMs":${Date.now()},"error":${stringify(shownError)},"results":"${results}","isTruncated":${isTruncated}}`,
+      );
     },
     shown: (text) => clip(redactor.text(text).toWellFormed()),
     takeReports() {
-      const taken = reports;
-      reports = noReports();
-      return taken;
+      const reports = { logs: "", steps: "", sections: "", nextSequence: sequence, sectionCount: sections };
+      for (const { kind, json } of written) {
+        if (kind === "log") reports.logs += reports.logs === "" ? json : `,${json}`;
+        else if (kind === "step") reports.steps += reports.steps === "" ? json : `,${json}`;
+        else reports.sections += reports.sections === "" ? json : `,${json}`;
+      }
+      written = [];
+      return reports;
     },
-    hasReports: () => reports.logs.length + reports.steps.length + reports.sections.length > 0,
+    hasReports: () => written.length > 0,
+    keepWordsAgain: () => written.every(({ kind, number, json }) => options.writeWord(kind, number, json)),
     close() {
       isClosed = true;
     },
@@ -154,6 +171,10 @@ export function createCapture(options: CaptureOptions): RunCapture {
 }
 
 function formatLine(args: unknown[], redactor: Redactor): string {
+  const [first] = args;
+  // Most lines are one text: what follows would give the same.
+  if (args.length === 1 && typeof first === "string" && first.length <= lineCharactersMax)
+    return clip(redactor.text(first).toWellFormed());
   const bytes = { purpose: "log", bytesMax: 2 * lineCharactersMax, depthMax: logDepthMax, redactor } as const;
   try {
     const shown = args.slice(0, 100).map((arg) => plainCopy(arg, bytes));
@@ -176,13 +197,10 @@ function encodeResults(
   redactor: Redactor,
 ): Pick<StepReport, "results" | "isTruncated"> {
   try {
-    const shown = plainCopy(data, {
-      purpose: "record",
-      bytesMax: stepResultBytesMax,
-      depthMax: recordDepthMax,
-      redactor,
-    });
-    const results = encode({ data: shown ?? null, contentType: contentType ?? "" }, { maxDepth: 1100 });
+    // Few results hold a secret: one look at the bytes is cheaper than one at each text in them.
+    let results = encodeRecord(data, contentType ?? "", { ...recordBounds, redactor: null });
+    if (redactor.isIn(results))
+      results = encodeRecord(data, contentType ?? "", { ...recordBounds, redactor });
     if (results.byteLength <= stepResultBytesMax) return { results: base64(results), isTruncated: false };
     throw new TooLargeError();
   } catch (error) {
@@ -190,9 +208,9 @@ function encodeResults(
       error instanceof TooLargeError
         ? `These results are not kept: they take more than ${stepResultBytesMax} bytes.`
         : "These results are not kept: they cannot be serialized.";
-    return { results: base64(encode({ data: note, contentType: "text/plain" })), isTruncated: true };
+    const bytes = encodeRecord(note, "text/plain", { ...recordBounds, redactor: null });
+    return { results: base64(bytes), isTruncated: true };
   }
 }
 
-const base64 = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
+const base64 = (bytes: Buffer): string => bytes.toString("base64");

@@ -6,11 +6,16 @@
 import type { ActionReference, Step } from "../../shared/definition.ts";
 import { builtIn } from "./builtIns.ts";
 import type { RunCapture } from "./capture.ts";
-import type { BundlePlace, RunWork } from "./messages.ts";
+import type { ThreadContext } from "./contexts.ts";
+import type { BundlePlace, RunAttributes } from "./messages.ts";
 import { BundleError, type LoadedComponent, type Modules, type Perform } from "./modules.ts";
 
 export interface RunScope {
-  work: RunWork;
+  context: ThreadContext;
+  attributes: RunAttributes;
+  /** W3C trace context for what flow code calls. */
+  traceparent: string | undefined;
+  isDebug: boolean;
   capture: RunCapture;
   modules: Modules;
   memoryMb: number;
@@ -29,14 +34,15 @@ export interface RunStates {
 export const stateNames = ["instanceState", "crossFlowState", "executionState", "integrationState"] as const;
 
 export function createContext(scope: RunScope, step: Step): Record<string, unknown> {
-  const { work, memoryMb } = scope;
-  const { attributes } = work;
+  const { attributes, isDebug, memoryMb } = scope;
   const context: Record<string, unknown> = {
     logger: createLogger(scope.capture, step.name),
     ...scope.states,
     configVars: scope.configVars,
     stepId: step.stableKey,
     ...attributes,
+    // Ours: spectral's own contexts have no such member.
+    traceparent: scope.traceparent,
     executionFrame: {
       invokedByExecutionJWT: "",
       invokedByExecutionStartedAt: attributes.startedAt,
@@ -47,11 +53,11 @@ export function createContext(scope: RunScope, step: Step): Record<string, unkno
       loopPath: "",
     },
     flowSchemas: {},
-    globalDebug: work.isDebug,
+    globalDebug: isDebug,
     runnerAllocatedMemoryMb: memoryMb,
     isSimulatedTestExecution: false,
     components: {},
-    debug: createDebug(work.isDebug, memoryMb),
+    debug: createDebug(isDebug, memoryMb),
     _components: {
       invoke: (target: InvokeTarget, ...args: unknown[]) => invokeAction(scope, target, args),
       invokeTrigger: (target: InvokeTarget, ...args: unknown[]) => invokeTrigger(scope, target, args),
@@ -108,7 +114,7 @@ async function invokeTrigger(scope: RunScope, target: InvokeTarget, args: unknow
 function findTarget(scope: RunScope, target: InvokeTarget) {
   const componentKey = String(target.component?.key);
   const isPublic = target.component?.isPublic === true;
-  const component = componentOf(scope.modules, scope.work.bundles, { componentKey, isPublic });
+  const component = componentOf(scope.modules, scope.context.bundles, { componentKey, isPublic });
   return { component, componentKey, key: String(target.key) };
 }
 
@@ -172,6 +178,7 @@ function createDebug(isEnabled: boolean, memoryMb: number): Record<string, unkno
 function createInvokeFlow(context: Record<string, unknown>) {
   return async (flowName: string, data?: unknown, config?: { headers?: Record<string, string> }) => {
     const urls = context["webhookUrls"] as Record<string, string>;
+    const { traceparent } = context;
     const keys = context["webhookApiKeys"] as Record<string, string[]>;
     if (!Object.hasOwn(urls, flowName)) throw new Error(`There is no flow named "${flowName}".`);
     const key = Object.hasOwn(keys, flowName) ? keys[flowName]![0] : undefined;
@@ -179,6 +186,7 @@ function createInvokeFlow(context: Record<string, unknown>) {
       method: "POST",
       headers: {
         "content-type": "application/json",
+        ...(typeof traceparent === "string" ? { traceparent } : {}),
         ...config?.headers,
         ...(key === undefined ? {} : { "api-key": key }),
         "prismatic-invoked-by": JSON.stringify(context["executionFrame"]),

@@ -4,17 +4,29 @@
  */
 import type { Step } from "../../shared/definition.ts";
 import type { ExecutionErrorCode } from "../../shared/errors.ts";
+import { toNodeId } from "../../shared/ids.ts";
+import type { ExecutionPart } from "../../shared/reports.ts";
+import { sentTrace } from "../traceContext.ts";
 import { isPassOnTrigger, stepResultsInput } from "./builtIns.ts";
 import type { RunCapture } from "./capture.ts";
 import { componentOf, createContext, type RunScope, stateNames } from "./context.ts";
+import type { ThreadContext } from "./contexts.ts";
 import { camelCase, resolveInputs, type StepResults } from "./inputs.ts";
-import type { HttpResponse, RunResult, RunWork, TriggerOutcome } from "./messages.ts";
+import type { HttpResponse, RunAttributes, RunMeta, RunResult, TriggerOutcome } from "./messages.ts";
 import { BundleError, type Modules } from "./modules.ts";
 import { buildPayload } from "./payload.ts";
 import { plainCopy, TooLargeError } from "./plainCopy.ts";
 
 export interface FlowRunOptions {
-  work: RunWork;
+  /** The execution's uuid. */
+  id: string;
+  request: RunMeta["request"];
+  traceparent: string | undefined;
+  body: Buffer | null;
+  isDebug: boolean;
+  /** False where nobody reads the last step's return. */
+  needsResult: boolean;
+  context: ThreadContext;
   capture: RunCapture;
   configVars: Record<string, unknown>;
   modules: Modules;
@@ -34,12 +46,18 @@ export class RunError extends Error {
 
 /** Throws `RunError`. The result is the last step's return, as an answer can carry it. */
 export async function runFlow(options: FlowRunOptions): Promise<RunResult | null> {
-  const { work, capture, modules, memoryMb } = options;
-  const { flow, attributes } = work;
-  const built = await buildPayload(work.request, attributes, work.isDebug);
+  const { context, request, isDebug, capture, modules, memoryMb } = options;
+  const { flow } = context;
+  const attributes = attributesOf(options);
+  const building = buildPayload(request, options.body, attributes, isDebug);
+  const built = building instanceof Promise ? await building : building;
   if (built.warning !== null) capture.log("WARN", [built.warning]);
   const scope: RunScope = {
-    work,
+    context,
+    attributes,
+    // Where runs are not traced, their code goes on with the sender's trace.
+    traceparent: options.traceparent ?? sentTrace(request.headers)?.traceparent,
+    isDebug,
     capture,
     modules,
     memoryMb,
@@ -58,7 +76,7 @@ export async function runFlow(options: FlowRunOptions): Promise<RunResult | null
       };
     };
     const ended = await recordStep(options, step, isFirst, perform);
-    stepResults[camelCase(step.name)] = { results: ended.results };
+    stepResults[resultsName(step)] = { results: ended.results };
     if (isFirst) {
       for (const name of ["onTrigger", "trigger", "integrationTrigger"])
         stepResults[name] ??= { results: ended.results };
@@ -67,7 +85,28 @@ export async function runFlow(options: FlowRunOptions): Promise<RunResult | null
     last = isFirst ? { data: ended.results } : ended.returned;
     if (ended.endsFlow) break;
   }
-  return work.needsResult ? resultOf(last, options) : null;
+  return options.needsResult ? resultOf(last, options) : null;
+}
+
+function attributesOf({ id, request, context }: FlowRunOptions): RunAttributes {
+  return {
+    executionId: toNodeId("InstanceExecutionResult", id),
+    startedAt: new Date(request.receivedAtMs).toISOString(),
+    invokeUrl: `${context.ingressUrl}/trigger/${request.token}${request.pathFragment}`,
+    ...context.freshAttributes(),
+  };
+}
+
+const resultsNames = new WeakMap<Step, string>();
+
+/** Steps are of a context, which many runs have. */
+function resultsName(step: Step): string {
+  let name = resultsNames.get(step);
+  if (name === undefined) {
+    name = camelCase(step.name);
+    resultsNames.set(step, name);
+  }
+  return name;
 }
 
 interface StepEnd {
@@ -84,7 +123,7 @@ async function recordStep(
   isFirst: boolean,
   perform: () => Promise<StepEnd>,
 ): Promise<StepEnd> {
-  const { capture, work } = options;
+  const { capture, context } = options;
   const startedAtMs = Date.now();
   capture.stepName = step.name;
   try {
@@ -104,7 +143,7 @@ async function recordStep(
     capture.step(step, { startedAtMs, error: said, data: null });
     if (isFirst)
       options.onTrigger({ ok: false, message: capture.shown(message) }, isPassOnTrigger(step.action));
-    throw new RunError(codeOf(error, work, isFirst), message, { cause: error });
+    throw new RunError(codeOf(error, context.part, isFirst), message, { cause: error });
   } finally {
     capture.stepName = null;
   }
@@ -125,10 +164,10 @@ function thrownText(error: unknown): string {
 
 const thrownCharactersMax = 4096;
 
-function codeOf(error: unknown, work: RunWork, isFirst: boolean): ExecutionErrorCode {
+function codeOf(error: unknown, part: ExecutionPart, isFirst: boolean): ExecutionErrorCode {
   if (error instanceof RunError) return error.code;
   if (error instanceof BundleError) return "BUNDLE_INVALID";
-  if (work.part === "PREPROCESS") return "PREPROCESS_FAILED";
+  if (part === "PREPROCESS") return "PREPROCESS_FAILED";
   return isFirst ? "TRIGGER_FAILED" : "FLOW_FAILED";
 }
 
@@ -139,7 +178,10 @@ async function callStep(
   stepResults: StepResults,
 ): Promise<StepEnd> {
   const { action } = step;
-  const component = componentOf(scope.modules, scope.work.bundles, action);
+  // What its code would do, without the context that nothing of it reads.
+  if (payload !== null && isPassOnTrigger(action) && Object.keys(step.inputs).length === 0)
+    return { returned: { payload }, results: payload, endsFlow: false };
+  const component = componentOf(scope.modules, scope.context.bundles, action);
   const actions = payload === null ? component.actions : component.triggers;
   if (!Object.hasOwn(actions, action.key)) {
     const kind = payload === null ? "action" : "trigger";
@@ -162,7 +204,7 @@ async function callStep(
   }
   // A code-native flow reads its trigger's results as `params.onTrigger.results`; the code step takes them apart.
   if (action.isPublic) Object.assign(inputs, { [stepResultsInput]: stepResults });
-  const params = scope.work.isCodeNative && !action.isPublic ? { ...stepResults, ...inputs } : inputs;
+  const params = scope.context.isCodeNative && !action.isPublic ? { ...stepResults, ...inputs } : inputs;
   const returned = await called.perform(context, params);
   keepStates(scope, returned);
   const results = (returned as { data?: unknown } | null | undefined)?.data;

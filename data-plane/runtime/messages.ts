@@ -1,16 +1,11 @@
 /**
  * Everything that the main thread and a run thread say to each other. A thread gets its work as plain data
- * (secrets already unsealed: the master key stays outside) and answers with plain data.
+ * (secrets already unsealed: the master key stays outside) and answers with plain data. What is the same for
+ * many runs is sent once, as code and context, and named by number; runs come in batches of bytes (runBatch.ts).
  */
 import type { ActionReference, Flow } from "../../shared/definition.ts";
 import type { ExecutionErrorCode } from "../../shared/errors.ts";
-import type {
-  ExecutionPart,
-  LogReport,
-  SectionReport,
-  StepReport,
-  StoredRequest,
-} from "../../shared/reports.ts";
+import type { ExecutionPart, StoredRequest } from "../../shared/reports.ts";
 
 /** A private component's package, unpacked. */
 export interface BundlePlace {
@@ -27,10 +22,14 @@ export interface HttpResponse {
 }
 
 /** Attributes as flow code sees them; every id is a node id, or "" where there is none. */
-export interface RunAttributes {
+export interface RunAttributes extends ContextAttributes {
   executionId: string;
   startedAt: string;
   invokeUrl: string;
+}
+
+/** Those that all runs of a context have. */
+export interface ContextAttributes {
   webhookUrls: Record<string, string>;
   webhookApiKeys: Record<string, string[]>;
   customer: { id: string; externalId: string; name: string };
@@ -40,37 +39,51 @@ export interface RunAttributes {
   flow: { id: string; name: string; stableId: string };
 }
 
-export interface RunWork {
-  kind: "run";
-  part: ExecutionPart;
+/** A flow of a version, whoever it runs for. */
+export interface RunCode {
   flow: Flow;
   isCodeNative: boolean;
   /** The version's private components by key. */
   bundles: Record<string, BundlePlace>;
-  attributes: RunAttributes;
+}
+
+/** What the runs of one flow of one instance have in common, as JSON in a `context` message. */
+export interface ContextData {
+  part: ExecutionPart;
+  /** What webhook URLs start with. */
+  ingressUrl: string;
+  attributes: ContextAttributes;
   /** JSON of the config variables; null for a run that is bound to no customer, which may not read any. */
   configVarsJson: string | null;
-  /** The body stays base64 until the thread decodes it: a string is copied once, and decoded off the main thread. */
-  request: StoredRequest;
+}
+
+/** What of a journaled entry's meta the thread reads. */
+export interface RunMeta {
+  id: string;
+  /** W3C trace context of the run; undefined where runs are not traced. */
+  traceparent?: string;
   isDebug: boolean;
-  firstSequence: number;
-  /** False where nobody reads the last step's return. */
-  needsResult: boolean;
+  request: Omit<StoredRequest, "body">;
 }
 
 /** Load a version's components, and look for what its steps call. */
 export interface PrepareWork {
-  kind: "prepare";
   bundles: Record<string, BundlePlace>;
   steps: { flowName: string; isTrigger: boolean; action: ActionReference }[];
 }
 
-export type Work = RunWork | PrepareWork;
-
-export interface Reports {
-  logs: LogReport[];
-  steps: StepReport[];
-  sections: SectionReport[];
+/**
+ * What a run wrote since it was last told, as the JSON texts of list members, joined with commas: they go into
+ * the event's JSON as they are.
+ */
+export interface ReportTexts {
+  logs: string;
+  steps: string;
+  sections: string;
+  /** Where logs and steps are numbered on. */
+  nextSequence: number;
+  /** How many sections there were in all. */
+  sectionCount: number;
 }
 
 export interface RunResult {
@@ -89,25 +102,37 @@ export interface WorkEnd {
   error: string | null;
   endedAtMs: number;
   result: RunResult | null;
-  reports: Reports;
+  /** Null where nothing is known beyond what was told before. */
+  reports: ReportTexts | null;
+  /** JSON of the `StoredRequest`, for an event that carries it; null where it was not asked for. */
+  requestJson: string | null;
   /** How the trigger step ended, where no earlier message told it. */
   trigger: TriggerOutcome | null;
 }
 
 export type ToThread =
-  | { kind: "start"; id: number; work: Work }
+  | { kind: "code"; number: number; code: RunCode }
+  /** `json`: a `ContextData`. */
+  | { kind: "context"; number: number; code: number; json: string }
+  | { kind: "forget"; codes: number[]; contexts: number[] }
+  | { kind: "runs"; batch: ArrayBuffer }
+  | { kind: "prepare"; id: number; work: PrepareWork }
   /** End a run that is out of time: its outcome is sent at once, whatever its code goes on doing. */
   | { kind: "stop"; id: number; errorCode: ExecutionErrorCode; error: string };
 
 export type FromThread =
   | { kind: "ready" }
-  | { kind: "progress"; id: number; reports: Reports }
-  | { kind: "trigger"; id: number; outcome: TriggerOutcome; reports: Reports }
+  | { kind: "progress"; id: number; reports: ReportTexts }
+  | { kind: "trigger"; id: number; outcome: TriggerOutcome; reports: ReportTexts }
   | { kind: "end"; id: number; end: WorkEnd }
+  /** Runs that nobody waits for and that went well, many in one flat list: see `plainEndMembers`. */
+  | { kind: "ends"; ends: PlainEnds }
   /** What was written outside of any run that still goes on. */
   | { kind: "output"; text: string };
 
-export const noReports = (): Reports => ({ logs: [], steps: [], sections: [] });
+/** Of each end in turn: id, endedAtMs, nextSequence, sectionCount, logs, steps, sections, requestJson. */
+export type PlainEnds = (number | string | null)[];
+export const plainEndMembers = 8;
 
 export interface ThreadStart {
   port: import("node:worker_threads").MessagePort;

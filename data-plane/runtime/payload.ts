@@ -1,7 +1,6 @@
 /** The trigger's payload: the request as spectral's `TriggerPayload` has it. */
-import type { StoredRequest } from "../../shared/reports.ts";
-import { parseBody } from "../parse.ts";
-import type { RunAttributes } from "./messages.ts";
+import { type ParsedBody, parseBody } from "../parse.ts";
+import type { RunAttributes, RunMeta } from "./messages.ts";
 
 export interface TriggerPayload extends RunAttributes {
   headers: Record<string, string>;
@@ -18,16 +17,17 @@ export interface BuiltPayload {
   warning: string | null;
 }
 
-export async function buildPayload(
-  request: StoredRequest,
+/** `body`: in memory of the run's own. A promise only where the body's parser has one. */
+export function buildPayload(
+  request: RunMeta["request"],
+  body: Buffer | null,
   attributes: RunAttributes,
   isDebug: boolean,
-): Promise<BuiltPayload> {
+): BuiltPayload | Promise<BuiltPayload> {
   const headers = createHeaders(request.headers);
-  const bytes = request.body === null ? Buffer.alloc(0) : decodeBody(request.body);
+  const bytes = body ?? Buffer.alloc(0);
   const contentType = headers["content-type"] ?? "";
-  const parsed = await parseBody(bytes, contentType);
-  return {
+  const build = (parsed: ParsedBody): BuiltPayload => ({
     payload: {
       headers,
       queryParameters: createQueryParameters(request.query),
@@ -42,14 +42,9 @@ export async function buildPayload(
     warning: parsed.ok
       ? null
       : `The body is not what its Content-Type says, so it is given as text: ${parsed.message}`,
-  };
-}
-
-/** In memory of its own: what `Buffer.from` takes from the shared pool would keep and show its neighbours. */
-function decodeBody(base64: string): Buffer {
-  const bytes = Buffer.alloc(Buffer.byteLength(base64, "base64"));
-  bytes.write(base64, "base64");
-  return bytes;
+  });
+  const parsed = parseBody(bytes, contentType);
+  return parsed instanceof Promise ? parsed.then(build) : build(parsed);
 }
 
 /**
@@ -60,44 +55,52 @@ function decodeBody(base64: string): Buffer {
 export function createHeaders(
   sent: readonly (readonly [name: string, value: string])[],
 ): Record<string, string> {
-  const nameByLower = new Map<string, string>();
-  const values = new Map<string, string>();
+  // Without a prototype at first, so that any name is a property; and so that V8 makes no hidden class for each.
+  const headers: Record<string, string> = Object.create(null);
   for (const [name, value] of sent) {
-    const known = nameByLower.get(name.toLowerCase());
-    if (known === undefined) {
-      nameByLower.set(name.toLowerCase(), name);
-      values.set(name, value);
-    } else {
-      values.set(known, `${values.get(known)}, ${value}`);
-    }
+    const known = name in headers ? name : ownName(headers, name);
+    if (known === undefined) headers[name] = value;
+    else headers[known] = `${headers[known]}, ${value}`;
   }
-  const nameOf = (key: string | symbol): string | undefined =>
-    typeof key === "string" ? nameByLower.get(key.toLowerCase()) : undefined;
-  const anyCase = new Proxy(
-    {},
-    {
-      get(target, key, receiver) {
-        const name = nameOf(key);
-        if (name === undefined) return Reflect.get(target, key, receiver);
-        return Object.hasOwn(receiver, name) ? receiver[name] : undefined;
-      },
-      has: (target, key) => nameOf(key) !== undefined || Reflect.has(target, key),
-      // Writing to the headers object makes an own property of it, never one of the prototype.
-      set(_target, key, value, receiver) {
-        Object.defineProperty(receiver, key, { value, writable: true, enumerable: true, configurable: true });
-        return true;
-      },
-    },
-  );
-  const headers = Object.create(anyCase) as Record<string, string>;
-  for (const [name, value] of values) {
-    Object.defineProperty(headers, name, { value, writable: true, enumerable: true, configurable: true });
+  return Object.setPrototypeOf(headers, new Proxy({}, new AnyCase(headers)));
+}
+
+/** The name under which a header stands, whatever its case; undefined where it was not sent. */
+function ownName(headers: Record<string, string>, key: string): string | undefined {
+  const lower = key.toLowerCase();
+  for (const name of Object.keys(headers)) {
+    if (name.length === lower.length && name.toLowerCase() === lower) return name;
   }
-  return headers;
+  return undefined;
+}
+
+class AnyCase implements ProxyHandler<object> {
+  readonly headers: Record<string, string>;
+
+  constructor(headers: Record<string, string>) {
+    this.headers = headers;
+  }
+
+  get(target: object, key: string | symbol, receiver: Record<string, string>): unknown {
+    const name = typeof key === "string" ? ownName(this.headers, key) : undefined;
+    if (name === undefined) return Reflect.get(target, key, receiver);
+    return Object.hasOwn(receiver, name) ? receiver[name] : undefined;
+  }
+
+  has(target: object, key: string | symbol): boolean {
+    return (typeof key === "string" && ownName(this.headers, key) !== undefined) || Reflect.has(target, key);
+  }
+
+  /** Writing to the headers object makes an own property of it, never one of the prototype. */
+  set(_target: object, key: string | symbol, value: unknown, receiver: object): boolean {
+    Object.defineProperty(receiver, key, { value, writable: true, enumerable: true, configurable: true });
+    return true;
+  }
 }
 
 /** A parameter that was sent more than once has its values joined by commas. */
 function createQueryParameters(query: string): Record<string, string> {
+  if (query === "") return {};
   const parameters = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(query)) {
     const before = parameters.get(name);

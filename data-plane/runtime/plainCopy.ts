@@ -1,17 +1,17 @@
 /**
- * A plain copy of whatever flow code made: for the record, for a log line, or for an answer. Results may be
+ * A plain copy of whatever flow code made: for a log line, or for an answer (recordEncoder.ts has the record). It may be
  * cyclic, hold functions, sockets or half a gigabyte, and their getters may throw; none of that may take the
  * run or its thread down, so every node is charged against a budget before it is copied.
  */
 import type { Redactor } from "./redaction.ts";
-import { redactedMark } from "./redaction.ts";
+import { isHiddenName, redactedMark } from "./redaction.ts";
 
 export interface CopyOptions {
   /**
-   * `record`: everything is shown somehow, too large throws. `log`: the same, but what does not fit is cut.
-   * `answer`: as JSON would have it, too large throws.
+   * `log`: everything is shown somehow, what does not fit is cut. `answer`: as JSON would have it, too large
+   * throws.
    */
-  purpose: "record" | "log" | "answer";
+  purpose: "log" | "answer";
   bytesMax: number;
   depthMax: number;
   redactor: Redactor | null;
@@ -32,8 +32,9 @@ interface State {
 }
 
 const cutMark = "…";
-const circularMark = "[circular]";
-const deepMark = "[nested too deep]";
+export const unreadableMark = "[cannot be read]";
+export const circularMark = "[circular]";
+export const deepMark = "[nested too deep]";
 /** What a key or a node costs beside its text. */
 const nodeBytes = 2;
 
@@ -72,7 +73,7 @@ function copyObject(value: object, depth: number, state: State): unknown {
     return copyMembers(value, depth, state);
   } catch (error) {
     if (error instanceof TooLargeError) throw error;
-    return "[cannot be read]";
+    return unreadableMark;
   } finally {
     state.ancestors.delete(value);
   }
@@ -85,7 +86,7 @@ function copyMembers(value: object, depth: number, state: State): unknown {
   if (special !== notSpecial) return special;
   const copied: Record<string, unknown> = {};
   for (const key of Object.keys(value)) {
-    if (state.options.redactor?.hides(key)) {
+    if (state.options.purpose === "log" && isHiddenName(key)) {
       setOwn(copied, key, redactedMark, state);
       continue;
     }
@@ -106,13 +107,9 @@ function copySpecial(value: object, depth: number, state: State): unknown {
   const inner = (next: unknown) => copy(next, depth + 1, state);
   if (value instanceof Date && purpose !== "answer") {
     if (Number.isNaN(value.getTime())) return null;
-    return purpose === "record" ? new Date(value) : value.toISOString();
+    return value.toISOString();
   }
-  if (value instanceof Error) {
-    if (purpose === "log") return inner(String(value.stack ?? value.message));
-    if (purpose === "record")
-      return inner(Object.assign({ name: value.name, message: value.message }, value));
-  }
+  if (value instanceof Error && purpose === "log") return inner(String(value.stack ?? value.message));
   if (typeof (value as { toJSON?: unknown }).toJSON === "function") {
     const json: unknown = (value as { toJSON(): unknown }).toJSON();
     return json === value ? notSpecial : inner(json);
@@ -150,9 +147,6 @@ function copyBytes(value: ArrayBufferView | ArrayBuffer, depth: number, state: S
     case "log":
       charge(state, 24);
       return `<${bytes.length} bytes>`;
-    case "record":
-      charge(state, bytes.length);
-      return state.options.redactor?.bytes(bytes) ?? bytes;
     case "answer":
       // The whole answer may be binary; inside of JSON bytes stand as JSON.stringify writes a Buffer.
       charge(state, depth === 0 ? bytes.length : bytes.length * 4);
@@ -186,18 +180,17 @@ function readMember(value: object, key: string): unknown {
   try {
     return (value as Record<string, unknown>)[key];
   } catch {
-    return "[cannot be read]";
+    return unreadableMark;
   }
 }
 
 function setOwn(to: Record<string, unknown>, key: string, value: unknown, state: State): void {
   if (key !== "__proto__") to[key] = value;
-  // msgpack decoders refuse this key, so the record shows it in brackets.
-  else if (state.options.purpose !== "answer") to["[__proto__]"] = value;
+  else if (state.options.purpose === "log") to["[__proto__]"] = value;
   else Object.defineProperty(to, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
-function nameOfCode(value: symbol | ((...args: never[]) => unknown) | object): string {
+export function nameOfCode(value: symbol | ((...args: never[]) => unknown) | object): string {
   try {
     return typeof value === "symbol"
       ? `[${String(value)}]`

@@ -6,15 +6,12 @@
 export interface Redactor {
   text(text: string): string;
   bytes(bytes: Uint8Array): Uint8Array;
-  /** True for a property whose value is never shown. */
-  hides(name: string): boolean;
+  /** True where a secret stands in these bytes, as UTF-8. */
+  isIn(bytes: Uint8Array): boolean;
 }
 
-export interface SecretSources {
-  configVars: Record<string, unknown> | null;
-  webhookApiKeys: Record<string, string[]>;
-  headers: readonly (readonly [name: string, value: string])[];
-}
+/** Secrets by value, longest first, so that a secret inside another one leaves no rest of it. */
+export type Secrets = readonly string[];
 
 export const redactedMark = "[redacted]";
 
@@ -22,7 +19,7 @@ export const redactedMark = "[redacted]";
 const secretLengthMin = 6;
 /** So that a page of a thousand values can't make each log line slow. */
 const secretsMax = 500;
-const secretHeaders = new Set([
+const secretNames = new Set([
   "authorization",
   "proxy-authorization",
   "cookie",
@@ -30,12 +27,16 @@ const secretHeaders = new Set([
   "api-key",
   "x-api-key",
 ]);
-const longestSecretHeader = 19;
+const secretNameLengths = [...secretNames].reduce((bits, { length }) => bits | (1 << length), 0);
 
-export function createRedactor(sources: SecretSources): Redactor {
-  const secrets = collectSecrets(sources);
+/** True for a property whose value is never shown. */
+export const isHiddenName = (name: string): boolean =>
+  // Most names are let through by their length alone.
+  name.length < 32 && (secretNameLengths & (1 << name.length)) !== 0 && secretNames.has(name.toLowerCase());
+
+export function createRedactor(secrets: Secrets): Redactor {
+  const encoded = secrets.map((secret) => Buffer.from(secret));
   return {
-    hides: (name) => name.length <= longestSecretHeader && secretHeaders.has(name.toLowerCase()),
     text(text) {
       let shown = text;
       for (const secret of secrets) {
@@ -45,42 +46,66 @@ export function createRedactor(sources: SecretSources): Redactor {
     },
     bytes(bytes) {
       let shown: Buffer | null = null;
-      for (const secret of secrets) {
+      for (const secret of encoded) {
         const source: Buffer = shown ?? Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-        const length = Buffer.byteLength(secret);
-        for (let at = source.indexOf(secret); at >= 0; at = source.indexOf(secret, at + length)) {
+        for (let at = source.indexOf(secret); at >= 0; at = source.indexOf(secret, at + secret.length)) {
           shown ??= Buffer.from(bytes);
-          shown.fill("*", at, at + length);
+          shown.fill("*", at, at + secret.length);
         }
       }
       return shown ?? bytes;
     },
+    isIn(bytes) {
+      const source = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      return encoded.some((secret) => source.includes(secret));
+    },
   };
 }
 
-/** Longest first, so that a secret inside another one leaves no rest of it. */
-function collectSecrets(sources: SecretSources): string[] {
-  const secrets = new Set<string>();
-  const add = (value: string) => {
-    if (value.length < secretLengthMin || secrets.size >= secretsMax) return;
-    secrets.add(value);
-    // As it stands inside JSON: a private key's line ends are escaped there.
-    const escaped = JSON.stringify(value).slice(1, -1);
-    if (escaped !== value) secrets.add(escaped);
-  };
-  for (const keys of Object.values(sources.webhookApiKeys)) keys.forEach(add);
-  for (const value of Object.values(sources.configVars ?? {})) {
-    if (!isConnection(value)) continue;
-    addTexts(value.fields, add, 0);
-    addTexts(value.token, add, 0);
-  }
-  for (const [name, value] of sources.headers) {
-    if (!secretHeaders.has(name.toLowerCase())) continue;
-    add(value);
+/** What all runs of an instance's flow keep to themselves: its connections' fields and the API keys. */
+export function secretsOf(
+  configVars: Record<string, unknown> | null,
+  webhookApiKeys: Record<string, string[]>,
+): Secrets {
+  return collect((add) => {
+    for (const keys of Object.values(webhookApiKeys)) keys.forEach(add);
+    for (const value of Object.values(configVars ?? {})) {
+      if (!isConnection(value)) continue;
+      addTexts(value.fields, add, 0);
+      addTexts(value.token, add, 0);
+    }
+  });
+}
+
+/** The same with what one request's own headers hold; the same list where they hold nothing. */
+export function withHeaderSecrets(
+  secrets: Secrets,
+  headers: readonly (readonly [name: string, value: string])[],
+): Secrets {
+  const found: string[] = [];
+  for (const [name, value] of headers) {
+    if (!isHiddenName(name)) continue;
+    found.push(value);
     // "Bearer <token>": the token alone is as secret.
     const space = value.indexOf(" ");
-    if (name.toLowerCase().endsWith("authorization") && space > 0) add(value.slice(space + 1));
+    if (name.toLowerCase().endsWith("authorization") && space > 0) found.push(value.slice(space + 1));
   }
+  if (found.length === 0) return secrets;
+  return collect((add) => {
+    for (const text of found) add(text);
+    for (const text of secrets) add(text);
+  });
+}
+
+function collect(from: (add: (text: string) => void) => void): Secrets {
+  const secrets = new Set<string>();
+  from((text) => {
+    if (text.length < secretLengthMin || secrets.size >= secretsMax) return;
+    secrets.add(text);
+    // As it stands inside JSON: a private key's line ends are escaped there.
+    const escaped = JSON.stringify(text).slice(1, -1);
+    if (escaped !== text) secrets.add(escaped);
+  });
   return [...secrets].sort((a, b) => b.length - a.length);
 }
 

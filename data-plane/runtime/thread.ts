@@ -1,24 +1,35 @@
-/** A run thread: takes work, runs many flows at once, and sends what they report. Started by ../thread.ts. */
+/**
+ * A run thread: takes batches of runs, runs many flows at once, and sends what they report. Started by
+ * ../thread.ts.
+ *
+ * Each run of a batch begins in a callback of its own (`setImmediate`), so that a short one is over before the
+ * next begins, and one that blocks takes few with it. Ends that nobody waits for are sent together, at the end
+ * of the loop's turn; they stand in shared memory until then.
+ */
 import { workerData } from "node:worker_threads";
 import { messageOf } from "../../shared/errors.ts";
 import { createCapture, currentRun, type RunCapture } from "./capture.ts";
 import { refusingConfigVars } from "./configVars.ts";
 import { componentOf } from "./context.ts";
+import { createContexts, type ThreadContext } from "./contexts.ts";
 import { RunError, runFlow } from "./flowRun.ts";
 import { installGuards } from "./guards.ts";
 import { lastWordsWriter } from "./lastWords.ts";
-import {
-  type FromThread,
-  noReports,
-  type PrepareWork,
-  type RunWork,
-  type ThreadStart,
-  type ToThread,
-  type TriggerOutcome,
-  type WorkEnd,
+import type {
+  FromThread,
+  PlainEnds,
+  PrepareWork,
+  RunMeta,
+  RunResult,
+  ThreadStart,
+  ToThread,
+  TriggerOutcome,
+  WorkEnd,
 } from "./messages.ts";
 import { createModules } from "./modules.ts";
-import { createRedactor } from "./redaction.ts";
+import { createRedactor, withHeaderSecrets } from "./redaction.ts";
+import { requestJsonOf } from "./requestJson.ts";
+import { decodeRuns, type ReceivedRun } from "./runBatch.ts";
 
 const { port, shared, beatIntervalMs, progressIntervalMs, answerBytesMax, memoryMb } =
   workerData as ThreadStart;
@@ -27,68 +38,112 @@ for (const key of Object.keys(workerData)) delete workerData[key];
 
 const lastWords = lastWordsWriter(shared);
 const modules = createModules(memoryMb);
-const running = new Map<number, RunCapture>();
+const contexts = createContexts();
+/**
+ * By id. A Map that grows and shrinks all the time leaves old tables behind, which keep what stood in them until the
+ * next full collection: so a run's place is emptied when it ends.
+ */
+const running = new Map<number, RunPlace>();
+let plainEnds: PlainEnds = [];
+/** A run's words are copied again when room is made, so what is left must be worth it. */
+const fillMax = 0.5;
 
+interface RunPlace {
+  capture: RunCapture | null;
+}
+
+// Flow code may put others in their place.
+const { setImmediate } = globalThis;
+const { parse } = JSON;
 const send = (message: FromThread) => port.postMessage(message);
 
 installGuards({ onOutput: (text) => send({ kind: "output", text }) });
 setInterval(() => lastWords.beat(), beatIntervalMs);
-setInterval(sendProgress, progressIntervalMs);
+setInterval(() => sendProgress(progressIntervalMs / 2), progressIntervalMs);
 port.on("message", (message: ToThread) => {
-  if (message.kind === "stop") return running.get(message.id)?.fail(message.errorCode, message.error);
-  lastWords.take();
-  if (message.work.kind === "prepare") send({ kind: "end", id: message.id, end: prepare(message.work) });
-  else startRunOrFail(message.id, message.work);
+  switch (message.kind) {
+    case "runs": {
+      const runs = decodeRuns(message.batch);
+      for (const run of runs) setImmediate(begin, run, contexts.context(run.context), runs.length === 1);
+      return;
+    }
+    case "prepare":
+      setImmediate(beginPrepare, message.id, message.work);
+      return;
+    case "stop":
+      running.get(message.id)?.capture?.fail(message.errorCode, message.error);
+      return;
+    default:
+      contexts.take(message);
+  }
 });
 send({ kind: "ready" });
 
-function startRunOrFail(id: number, work: RunWork): void {
+function begin(run: ReceivedRun, context: ThreadContext, isAlone: boolean): void {
+  lastWords.take();
   try {
-    startRun(id, work);
+    startRun(run, context, isAlone);
   } catch (error) {
-    const failed = {
-      status: "FAILED",
-      errorCode: "INTERNAL",
-      error: messageOf(error),
-      result: null,
-    } as const;
-    send({ kind: "end", id, end: { ...failed, endedAtMs: Date.now(), reports: noReports(), trigger: null } });
+    sendEnd(run.id, { ...failedEnd("INTERNAL", messageOf(error)), endedAtMs: Date.now() });
   }
 }
 
-function startRun(id: number, work: RunWork): void {
+const failedEnd = (errorCode: WorkEnd["errorCode"], error: string) => ({
+  status: "FAILED" as const,
+  errorCode,
+  error,
+  result: null,
+  reports: null,
+  requestJson: null,
+  trigger: null,
+});
+
+function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): void {
+  const { id } = run;
+  const meta = parse(run.meta) as RunMeta;
+  const body = run.body === null ? null : isAlone ? run.body : ownCopy(run.body);
   let triggerHeld: TriggerOutcome | null = null;
-  const configVars: Record<string, unknown> | null =
-    work.configVarsJson === null ? null : JSON.parse(work.configVarsJson);
+  const configVars = context.freshConfigVars();
+  const secrets = withHeaderSecrets(context.secrets, meta.request.headers);
   const capture = createCapture({
-    part: work.part,
-    firstSequence: work.firstSequence,
-    redactor: createRedactor({
-      configVars,
-      webhookApiKeys: work.attributes.webhookApiKeys,
-      headers: work.request.headers,
-    }),
-    keepWord(word) {
-      if (lastWords.write({ id, ...word })) return;
-      sendProgress();
-    },
-    fail: (code, message) =>
-      end({ status: "FAILED", errorCode: code, error: capture.shown(message), result: null }),
+    part: context.part,
+    firstSequence: run.firstSequence,
+    redactor: secrets === context.secrets ? context.redactor : createRedactor(secrets),
+    writeWord: (kind, number, json) => lastWords.write(id, kind, number, json),
+    onNoRoom: makeRoom,
+    fail: (code, message) => end(failedEnd(code, capture.shown(message))),
   });
-  running.set(id, capture);
+  const place: RunPlace = { capture };
+  running.set(id, place);
 
   function end(outcome: Pick<WorkEnd, "status" | "errorCode" | "error" | "result">): void {
     if (capture.isClosed()) return;
     capture.close();
     running.delete(id);
+    place.capture = null;
+    const endedAtMs = Date.now();
+    const requestJson = run.needsRequest ? requestJsonOf(run.meta, body) : null;
     const reports = capture.takeReports();
-    send({ kind: "end", id, end: { ...outcome, endedAtMs: Date.now(), reports, trigger: triggerHeld } });
-    if (running.size === 0) lastWords.clear();
+    if (outcome.status === "FAILED" || run.needsResult) {
+      sendEnd(id, { ...outcome, endedAtMs, reports, requestJson, trigger: triggerHeld });
+      if (running.size === 0) lastWords.clear();
+      return;
+    }
+    const { nextSequence, sectionCount, logs, steps, sections } = reports;
+    if (plainEnds.length === 0) setImmediate(sendPlainEnds);
+    plainEnds.push(id, endedAtMs, nextSequence, sectionCount, logs, steps, sections, requestJson);
+    if (!lastWords.write(id, "end", nextSequence, String(endedAtMs))) makeRoom();
   }
 
   currentRun.run(capture, () => {
     runFlow({
-      work,
+      id: meta.id,
+      request: meta.request,
+      traceparent: meta.traceparent,
+      body,
+      isDebug: meta.isDebug,
+      needsResult: run.needsResult,
+      context,
       capture,
       configVars: configVars ?? refusingConfigVars(),
       modules,
@@ -101,8 +156,8 @@ function startRun(id: number, work: RunWork): void {
         else send({ kind: "trigger", id, outcome, reports: capture.takeReports() });
       },
     }).then(
-      (result) => end({ status: "SUCCEEDED", errorCode: null, error: null, result }),
-      (error) => {
+      (result: RunResult | null) => end({ status: "SUCCEEDED", errorCode: null, error: null, result }),
+      (error: unknown) => {
         const errorCode = error instanceof RunError ? error.code : "INTERNAL";
         end({ status: "FAILED", errorCode, error: capture.shown(messageOf(error)), result: null });
       },
@@ -110,16 +165,60 @@ function startRun(id: number, work: RunWork): void {
   });
 }
 
-/** What was written so far; the copies in shared memory are not needed any more. */
-function sendProgress(): void {
-  for (const [id, capture] of running) {
-    if (capture.hasReports()) send({ kind: "progress", id, reports: capture.takeReports() });
+/** In memory of its own: flow code that keeps a part of the body would keep the whole batch, and see it. */
+function ownCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.from(new ArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
+}
+
+/** What ended before is told before, or a death right after would make it run again. */
+function sendEnd(id: number, end: WorkEnd): void {
+  sendPlainEnds();
+  send({ kind: "end", id, end });
+}
+
+function sendPlainEnds(): void {
+  if (plainEnds.length === 0) return;
+  send({ kind: "ends", ends: plainEnds });
+  plainEnds = [];
+  if (running.size === 0) lastWords.clear();
+}
+
+/** Shared memory is full, mostly of runs that have ended: those are sent, and the others written anew. */
+function makeRoom(): void {
+  sendPlainEnds();
+  lastWords.clear();
+  for (const { capture } of running.values()) {
+    if (capture === null || capture.keepWordsAgain()) continue;
+    sendProgress(0);
+    return;
+  }
+  if (lastWords.fill() > fillMax) sendProgress(0);
+}
+
+/** What was written so far by runs that have lasted; its copies in shared memory are not needed any more. */
+function sendProgress(ageMs: number): void {
+  sendPlainEnds();
+  const beganBefore = Date.now() - ageMs;
+  let isAll = true;
+  for (const [id, { capture }] of running) {
+    if (capture === null || !capture.hasReports()) continue;
+    if (capture.startedAtMs <= beganBefore) send({ kind: "progress", id, reports: capture.takeReports() });
+    else isAll = false;
   }
   lastWords.clear();
+  if (isAll) return;
+  for (const { capture } of running.values()) capture?.keepWordsAgain();
+}
+
+function beginPrepare(id: number, work: PrepareWork): void {
+  lastWords.take();
+  sendEnd(id, prepare(work));
 }
 
 function prepare(work: PrepareWork): WorkEnd {
-  const end = { endedAtMs: Date.now(), result: null, reports: noReports(), trigger: null };
+  const endedAtMs = Date.now();
   try {
     for (const { flowName, isTrigger, action } of work.steps) {
       const component = componentOf(modules, work.bundles, action);
@@ -128,8 +227,8 @@ function prepare(work: PrepareWork): WorkEnd {
       const kind = isTrigger ? "trigger" : "action";
       throw new Error(`Flow "${flowName}": its component has no ${kind} "${action.key}".`);
     }
-    return { ...end, status: "SUCCEEDED", errorCode: null, error: null };
+    return { ...failedEnd(null, ""), status: "SUCCEEDED", error: null, endedAtMs };
   } catch (error) {
-    return { ...end, status: "FAILED", errorCode: "BUNDLE_INVALID", error: messageOf(error) };
+    return { ...failedEnd("BUNDLE_INVALID", messageOf(error)), endedAtMs };
   }
 }

@@ -13,6 +13,9 @@ import { newTemporaryFolder, removeFolder } from "./temporaryFolder.ts";
 export interface PlaneSettings {
   /** Settings beside ports, data folder and admin token, for both planes. */
   environment?: Record<string, string>;
+  /** The same for one of the planes only. */
+  controlEnvironment?: Record<string, string>;
+  dataEnvironment?: Record<string, string>;
   /** An existing data folder, which is then not removed; otherwise one is made. */
   dataDir?: string;
 }
@@ -25,9 +28,13 @@ export interface TestPlane {
   stop(): Promise<void>;
   /** Ends it at once, as a crash would. */
   kill(): Promise<void>;
-  /** Starts it again on the same port and data. */
-  start(): Promise<void>;
+  /** Starts it again on the same port and data; `environment` changes settings from this start on. */
+  start(environment?: Record<string, string>): Promise<void>;
+  /** Begins to start it and waits for nothing, so that it can be killed while it starts. */
+  launch(): void;
   isRunning(): boolean;
+  /** Undefined where it does not run. */
+  pid(): number | undefined;
 }
 
 export interface TestPlanes {
@@ -48,24 +55,37 @@ const stopTimeoutMs = 15_000;
 const logCharactersMax = 200_000;
 
 export async function bootPlanes(settings: PlaneSettings = {}): Promise<TestPlanes> {
-  const dataDir = settings.dataDir ?? newTemporaryFolder();
-  const environment = await planeEnvironment(dataDir, settings.environment);
-  const control = testPlane("control-plane", environment);
-  const data = testPlane("data-plane", environment);
+  const planes = await preparePlanes(settings);
   try {
-    await control.start();
-    await data.start();
+    await planes.control.start();
+    await planes.data.start();
   } catch (error) {
-    await Promise.all([control.kill(), data.kill()]);
+    await Promise.all([planes.control.kill(), planes.data.kill()]);
     throw error;
   }
-  const adminToken = environment["SWITCHYARD_ADMIN_TOKEN"]!;
+  const { control, data, adminToken } = planes;
   return {
+    ...planes,
     controlUrl: control.url,
     ingressUrl: data.url,
+    api: { url: control.url, token: adminToken },
+  };
+}
+
+/** The same, not started yet. */
+export async function preparePlanes(settings: PlaneSettings = {}): Promise<TestPlanes> {
+  const dataDir = settings.dataDir ?? newTemporaryFolder();
+  const environment = await planeEnvironment(dataDir, settings.environment);
+  const control = testPlane("control-plane", { ...environment, ...settings.controlEnvironment });
+  const data = testPlane("data-plane", { ...environment, ...settings.dataEnvironment });
+  const controlUrl = environment["SWITCHYARD_CONTROL_URL"]!;
+  const adminToken = environment["SWITCHYARD_ADMIN_TOKEN"]!;
+  return {
+    controlUrl,
+    ingressUrl: `http://127.0.0.1:${environment["SWITCHYARD_INGRESS_PORT"]}`,
     adminToken,
     dataDir,
-    api: { url: control.url, token: adminToken },
+    api: { url: controlUrl, token: adminToken },
     control,
     data,
     async stop() {
@@ -82,7 +102,7 @@ export async function bootControlPlane(
 ): Promise<Omit<TestPlanes, "data" | "ingressUrl">> {
   const dataDir = settings.dataDir ?? newTemporaryFolder();
   const environment = await planeEnvironment(dataDir, settings.environment);
-  const control = testPlane("control-plane", environment);
+  const control = testPlane("control-plane", { ...environment, ...settings.controlEnvironment });
   await control.start();
   const adminToken = environment["SWITCHYARD_ADMIN_TOKEN"]!;
   return {
@@ -145,20 +165,30 @@ async function planeEnvironment(
   };
 }
 
-function testPlane(name: "control-plane" | "data-plane", environment: Record<string, string>): TestPlane {
+function testPlane(name: "control-plane" | "data-plane", settings: Record<string, string>): TestPlane {
+  let environment = settings;
   let process: PlaneProcess | undefined;
   let log = "";
+  const spawn = (): PlaneProcess =>
+    spawnPlane(name, {
+      environment,
+      stderr: (text) => {
+        log = (log + text).slice(-logCharactersMax);
+      },
+    });
   const plane: TestPlane = {
     url: "",
     log: () => log,
     isRunning: () => process !== undefined,
-    async start() {
-      process = spawnPlane(name, {
-        environment,
-        stderr: (text) => {
-          log = (log + text).slice(-logCharactersMax);
-        },
-      });
+    pid: () => process?.child.pid,
+    launch() {
+      process = spawn();
+      // It may be killed before it listens: that is what it was launched for.
+      process.listening.catch(() => {});
+    },
+    async start(changed) {
+      environment = { ...environment, ...changed };
+      process = spawn();
       try {
         await process.listening;
       } catch (error) {

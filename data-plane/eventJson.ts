@@ -1,0 +1,42 @@
+/**
+ * The JSON text of an `ExecutionEvent`, put together from texts that are there already: the run thread wrote the
+ * logs, steps and the request, the target is the same for all runs of a flow of an instance. It goes as it is into
+ * the journal and from there to the control plane.
+ */
+import type { ExecutionFinish } from "../shared/reports.ts";
+import type { EntryHead } from "./entryHead.ts";
+import type { ReportTexts } from "./runs.ts";
+
+export interface EventParts {
+  id: string;
+  attempt: number;
+  sequence: number;
+  head: EntryHead;
+  /** JSON of the `ExecutionTarget`. */
+  targetJson: string;
+  /** JSON of the `StoredRequest`, in the first event. */
+  requestJson: string | null;
+  reports: ReportTexts;
+  finish: ExecutionFinish | null;
+}
+
+export function eventJson({
+  id,
+  attempt,
+  sequence,
+  head,
+  targetJson,
+  requestJson,
+  reports,
+  finish,
+}: EventParts): string {
+  return `{"kind":"execution","id":"${id}","attempt":${attempt},"sequence":${sequence},"invokeType":"${head.invokeType}","startedAtMs":${head.receivedAtMs},"isDebug":${head.isDebug},"target":${targetJson},"request":${requestJson},"replayOf":${idJson(head.replayOf)},"invokedBy":${idJson(head.invokedBy)},"steps":[${reports.steps}],"logs":[${reports.logs}],"sections":[${reports.sections}],"finish":${finishJson(finish)}}`;
+}
+
+const idJson = (id: string | null): string => (id === null ? "null" : JSON.stringify(id));
+
+function finishJson(finish: ExecutionFinish | null): string {
+  if (finish === null) return "null";
+  if (finish.error !== null || finish.errorCode !== null) return JSON.stringify(finish);
+  return `{"status":"${finish.status}","endedAtMs":${finish.endedAtMs},"errorCode":null,"error":null,"answerStatus":${finish.answerStatus}}`;
+}
