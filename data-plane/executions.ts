@@ -153,11 +153,34 @@ interface Task {
   suspectPlace: SuspectPlace | null;
 }
 
+const newTask = (pending: PendingEntry, isFresh: boolean): Task => ({
+  pending,
+  key: pending.fairKey,
+  head: null,
+  plan: null,
+  metaJson: null,
+  body: null,
+  answers: null,
+  isFresh,
+  isStarted: false,
+  isMarked: false,
+  takenAtMs: 0,
+  beganAtMs: 0,
+  thread: null,
+  trace: null,
+  events: 0,
+  reports: noReports(1),
+  requestJson: null,
+  writing: null,
+  suspectPlace: null,
+});
+
 export function createExecutions(options: ExecutionsOptions): Executions {
   const { config, replica, runner, logger, reporter, tracing } = options;
   const slots = config.runThreads * config.runsPerThreadMax;
   const perKeyMax = config.instanceRunsMax || Math.max(1, Math.ceil(slots / 2));
-  const scheduler = createScheduler<Task>({ slots, perKeyMax });
+  /** What was not begun waits as it is: a task for each would be most of what a backlog takes. */
+  const scheduler = createScheduler<Task | PendingEntry>({ slots, perKeyMax });
   const suspects = createSuspects<Task>((task, place) => {
     task.suspectPlace = place;
     scheduler.enqueue(task.key, task);
@@ -185,7 +208,8 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     isWoken = false;
     if (isStopped) return;
     const taken: Task[] = [];
-    for (let task = scheduler.take(); task !== undefined; task = scheduler.take()) taken.push(task);
+    for (let next = scheduler.take(); next !== undefined; next = scheduler.take())
+      taken.push("pending" in next ? next : newTask(next, next.logName !== null));
     if (taken.length > 0) startAll(taken);
     else noteIdle();
   }
@@ -553,28 +577,13 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       early.push(pending);
       return;
     }
-    const isOwn = ownEntries.delete(pending.id);
-    const task: Task = {
-      pending,
-      key: pending.fairKey,
-      head: null,
-      plan: null,
-      metaJson: null,
-      body: null,
-      answers: null,
-      isFresh: isOwn || pending.logName !== null,
-      isStarted: false,
-      isMarked: false,
-      takenAtMs: 0,
-      beganAtMs: 0,
-      thread: null,
-      trace: null,
-      events: 0,
-      reports: noReports(1),
-      requestJson: null,
-      writing: null,
-      suspectPlace: null,
-    };
+    const isOwn = ownEntries.size > 0 && ownEntries.delete(pending.id);
+    if (!isOwn && !pending.isWaiting && !pending.isSuspect) {
+      scheduler.enqueue(pending.fairKey, pending);
+      wake();
+      return;
+    }
+    const task = newTask(pending, isOwn || pending.logName !== null);
     // Its time runs, whenever its turn comes.
     if (pending.isWaiting) readAhead(task);
     if (pending.isSuspect) {

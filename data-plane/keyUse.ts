@@ -86,6 +86,11 @@ export interface NotedKeyUse {
   stop(): void;
 }
 
+/** When it was noted last: remembered on the compiled key, where it costs no look-up a webhook. */
+type NotedKey = KeyEntity & { notedAtMs?: number };
+
+/** The last use is kept as exactly as this. */
+const notedAgainAfterMs = 10_000;
 const handOnEveryMs = 500;
 const handOnMost = 1_000;
 
@@ -104,9 +109,11 @@ export function noteKeyUse(send: (uses: KeyUseReport[]) => void): NotedKeyUse {
   const timer = setInterval(sendSome, handOnEveryMs);
   timer.unref();
   return {
-    note(keys, nowMs) {
-      for (const { id } of keys) {
-        if (noted.size < notedMax || noted.has(id)) noted.set(id, nowMs);
+    note(keys: readonly NotedKey[], nowMs) {
+      for (const key of keys) {
+        if (Math.abs(nowMs - (key.notedAtMs ?? 0)) < notedAgainAfterMs) continue;
+        key.notedAtMs = nowMs;
+        if (noted.size < notedMax || noted.has(key.id)) noted.set(key.id, nowMs);
       }
     },
     flush() {

@@ -245,7 +245,10 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
     let batch: RunToSend[] = [];
     let bytes = 0;
     const sendBatch = () => {
-      if (batch.length > 0) room.thread.sendRuns(batch);
+      if (batch.length > 0) {
+        room.contexts.sendChanges();
+        room.thread.sendRuns(batch);
+      }
       batch = [];
       bytes = 0;
     };

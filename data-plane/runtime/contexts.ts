@@ -1,7 +1,7 @@
 /** What the main thread has sent of code and contexts: kept by number until it is forgotten. */
 import type { Flow } from "../../shared/definition.ts";
 import type { ExecutionPart } from "../../shared/reports.ts";
-import type { BundlePlace, ContextAttributes, ContextData, RunCode, ToThread } from "./messages.ts";
+import type { BundlePlace, ContextAttributes, ContextChanges, ContextData, RunCode } from "./messages.ts";
 import { createRedactor, type Redactor, type Secrets, secretsOf } from "./redaction.ts";
 
 /** Of many runs, so nothing of it is handed to flow code but in a copy. */
@@ -19,7 +19,7 @@ export interface ThreadContext {
 }
 
 export interface Contexts {
-  take(message: Extract<ToThread, { kind: "code" | "context" | "forget" }>): void;
+  take(changes: ContextChanges): void;
   context(number: number): ThreadContext;
 }
 
@@ -27,14 +27,12 @@ export function createContexts(): Contexts {
   const codes = new Map<number, RunCode>();
   const contexts = new Map<number, ThreadContext>();
   return {
-    take(message) {
-      if (message.kind === "code") codes.set(message.number, message.code);
-      else if (message.kind === "context")
-        contexts.set(message.number, compile(codes.get(message.code)!, message.json));
-      else {
-        for (const number of message.codes) codes.delete(number);
-        for (const number of message.contexts) contexts.delete(number);
-      }
+    take(changes) {
+      for (const number of changes.forgottenCodes) codes.delete(number);
+      for (const number of changes.forgottenContexts) contexts.delete(number);
+      for (const { number, code } of changes.codes) codes.set(number, code);
+      for (const { number, code, json } of changes.contexts)
+        contexts.set(number, compile(codes.get(code)!, json));
     },
     context: (number) => contexts.get(number)!,
   };

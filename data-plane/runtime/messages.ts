@@ -110,11 +110,17 @@ export interface WorkEnd {
   trigger: TriggerOutcome | null;
 }
 
-export type ToThread =
-  | { kind: "code"; number: number; code: RunCode }
+/** What the runs to come need, and what none of them needs any more. */
+export interface ContextChanges {
+  forgottenCodes: number[];
+  forgottenContexts: number[];
+  codes: { number: number; code: RunCode }[];
   /** `json`: a `ContextData`. */
-  | { kind: "context"; number: number; code: number; json: string }
-  | { kind: "forget"; codes: number[]; contexts: number[] }
+  contexts: { number: number; code: number; json: string }[];
+}
+
+export type ToThread =
+  | ({ kind: "contexts" } & ContextChanges)
   | { kind: "runs"; batch: ArrayBuffer }
   | { kind: "prepare"; id: number; work: PrepareWork }
   /** End a run that is out of time: its outcome is sent at once, whatever its code goes on doing. */

@@ -2,7 +2,7 @@
 
 export type Metrics = Map<string, number>;
 
-/** Of each name the sum over its labels; null where the plane has no metrics. */
+/** Of each name the sum over its labels, but for the main thread's own log; null where the plane has no metrics. */
 export async function readMetrics(url: string): Promise<Metrics | null> {
   try {
     const answer = await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(10_000) });
@@ -16,6 +16,8 @@ export async function readMetrics(url: string): Promise<Metrics | null> {
 export function parseMetrics(text: string): Metrics {
   const metrics: Metrics = new Map();
   for (const line of text.split("\n")) {
+    // Commits and rows are those of the ingress threads.
+    if (line.includes('log="main"')) continue;
     const [, name, value] = /^([a-zA-Z_:][\w:]*)(?:\{.*\})?\s+(\S+)/.exec(line) ?? [];
     if (name !== undefined) metrics.set(name, (metrics.get(name) ?? 0) + Number(value));
   }

@@ -18,6 +18,8 @@ export interface RoundsPlan {
   /** No round begins later than this after the first one. */
   secondsMost: number;
   warmUpSeconds: number;
+  /** Of the one that begins each round as a new process, and is to be measured with its endpoints in memory. */
+  warmUpSecondsOfAccept: number;
   seconds: number;
   workFolder: string;
   say(text: string): void;
@@ -86,13 +88,13 @@ async function runRound(
   connections: number,
   round: number,
   isChecked: boolean,
-  { warmUpSeconds, seconds, drainSeconds, workFolder }: RoundsPlan,
+  { warmUpSeconds, warmUpSecondsOfAccept, seconds, drainSeconds, workFolder }: RoundsPlan,
 ): Promise<RoundResult> {
   const { targetsFile, bodyFile } = contender;
   const send = (forSeconds: number): Promise<LoadResult> =>
     sendLoad({ url: contender.url(), targetsFile, bodyFile, connections, seconds: forSeconds }, workFolder);
   await contender.begin?.();
-  const warmUp = await send(warmUpSeconds);
+  const warmUp = await send(contender.id === "accept" ? warmUpSecondsOfAccept : warmUpSeconds);
   await contender.warm?.();
   const server = contender.server();
   pinServer(server);
