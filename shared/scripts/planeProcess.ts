@@ -40,10 +40,14 @@ const startTimeoutMs = 60_000;
 const readyPollMs = 50;
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
-/** As in the scripts of package.json. A larger young generation: what a batch of reports needs is not promoted. */
+/**
+ * As in the scripts of package.json. Control plane: with a larger young generation what a batch of reports needs is not
+ * promoted. Data plane: a collection that is shared among threads waits for all of them to get a turn, and on two
+ * busy cores that is milliseconds (accept alone: 23,000 a second instead of 16,000, p99 12 ms instead of 20).
+ */
 const nodeOptions: Record<PlaneName, string[]> = {
   "control-plane": ["--max-semi-space-size=64"],
-  "data-plane": [],
+  "data-plane": ["--no-parallel-scavenge"],
 };
 
 export function spawnPlane(name: PlaneName, options: PlaneOptions = {}): PlaneProcess {
