@@ -72,7 +72,7 @@ export interface IngressThreads {
 
 /**
  * What is accepted lives until it is on disk, some milliseconds: in a small young generation much of it is
- * promoted, and collected dearly later. Figures: see ARCHITECTURE.md.
+ * promoted, and collected dearly later.
  */
 const youngGenerationMb = 64;
 /** The caches take some 200 MB; without a limit the heap is let grow to several times that before it is tidied up. */

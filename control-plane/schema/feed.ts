@@ -14,8 +14,7 @@ const pageBytesMax = 4 * 1024 * 1024;
 /** Entities are computed in steps of so many, so that a page of large or slow ones is cut before all are read. */
 const stepCount = 50;
 /**
- * A page is computed in one go, and nobody else is answered meanwhile: past this it is cut. (40 µs an instance, so
- * about 200 of them, and a million in one to two minutes.)
+ * A page is computed in one go, and nobody else is answered meanwhile: past this it is cut.
  */
 const pageTimeMs = 8;
 const nameLengthMax = 200;
