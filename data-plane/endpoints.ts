@@ -49,6 +49,12 @@ export interface CompiledTarget {
   readonly rules: (KeyRule | undefined)[];
 }
 
+/** What of an endpoint its plan depends on. */
+type Planned = Pick<
+  Endpoint,
+  "kind" | "source" | "integration" | "versionId" | "versionNumber" | "preprocessFlow"
+>;
+
 export interface CompiledEndpoint {
   checkedAt: number;
   readonly plan: Plan;
@@ -102,7 +108,7 @@ export function createEndpoints(reader: ReplicaReader): Endpoints {
     return true;
   };
 
-  const planOf = (endpoint: Endpoint, definition: CompiledDefinition): Plan => {
+  const planOf = (endpoint: Planned, definition: CompiledDefinition): Plan => {
     const { kind, source, integration, versionId, versionNumber, preprocessFlow } = endpoint;
     const key = `${kind} ${versionId} ${source.digest} ${definition.digest} ${integration.entity.id} ${integration.version} ${preprocessFlow !== null}`;
     let plan = plans.get(key);
@@ -188,19 +194,16 @@ export function createEndpoints(reader: ReplicaReader): Endpoints {
       const { shared } = integration.entity;
       if (definition === null || shared === null) return null;
       const { versionId, versionNumber } = shared;
-      const endpoint: Endpoint = {
-        kind: "shared",
+      compiled++;
+      const planned = {
+        kind: plan.kind,
         source,
         versionId,
         versionNumber,
         integration,
-        instance: null,
-        keyInstance: null,
-        flow: null,
         preprocessFlow: null,
       };
-      compiled++;
-      const target = targetOf(planOf(endpoint, definition), instance);
+      const target = targetOf(planOf(planned, definition), instance);
       targets.set(key, target);
       return target;
     },

@@ -81,8 +81,7 @@ interface Entry {
   job: Job;
   /** Its position among what was sent to its thread; infinite until it is sent. */
   sent: number;
-  /** When its time is up. */
-  /** By the clock that is never set: `performance.now()`. */
+  /** When its time is up, by the clock that is never set (`performance.now()`). */
   dueAtMs: number;
   /** Why it was told to stop, once it is out of time. */
   stopped: string | null;

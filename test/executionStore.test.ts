@@ -13,6 +13,7 @@ import { newId } from "../shared/ids.ts";
 import type { ExecutionEvent, LogReport, StepReport } from "../shared/reports.ts";
 import { loadMasterKey } from "../shared/secrets.ts";
 import { migrate, openSqlite } from "../shared/sqlite.ts";
+import { executionEvent } from "./support/executionEvent.ts";
 import { temporaryFolder } from "./support/temporaryFolder.ts";
 
 async function storeIn(folder: string): Promise<Store> {
@@ -26,36 +27,12 @@ const now = Date.now();
 const integrationId = newId();
 const versionId = newId();
 
-const event = (changes: Partial<ExecutionEvent> = {}): ExecutionEvent => ({
-  kind: "execution",
-  id: newId(),
-  attempt: 1,
-  sequence: 1,
-  invokeType: "WEBHOOK",
-  startedAtMs: now,
-  isDebug: false,
-  target: {
-    integrationId,
-    versionId,
-    versionNumber: 1,
-    instanceId: null,
-    customerId: null,
-    customerUserId: null,
-    flowId: null,
-    flowConfigId: null,
-    flowStableKey: null,
-    flowName: null,
-    preprocessFlowName: null,
-  },
-  request: null,
-  replayOf: null,
-  invokedBy: null,
-  steps: [],
-  logs: [],
-  sections: [],
-  finish: { status: "SUCCEEDED", endedAtMs: now, errorCode: null, error: null, answerStatus: 200 },
-  ...changes,
-});
+const event = (changes: Partial<ExecutionEvent> = {}): ExecutionEvent =>
+  executionEvent({
+    startedAtMs: now,
+    target: { ...executionEvent().target, integrationId, versionId },
+    ...changes,
+  });
 
 const log = (sequence: number, message: string): LogReport => ({
   part: "FLOW",

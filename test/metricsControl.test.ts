@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { newId } from "../shared/ids.ts";
 import { mayReadMetrics } from "../shared/metricsAccess.ts";
 import { type TestControlPlane, testControlPlane } from "./support/controlPlane.ts";
+import { executionEvent } from "./support/executionEvent.ts";
 import { rawGraphql } from "./support/graphql.ts";
 import { bootControlPlane } from "./support/planes.ts";
 import { waitFor } from "./support/waitFor.ts";
@@ -44,35 +45,7 @@ flows:
         action: { key: webhook, component: { key: webhook-triggers, version: LATEST, isPublic: true } }
 `;
 
-const whole = (id: string) => ({
-  kind: "execution",
-  id,
-  attempt: 1,
-  sequence: 1,
-  invokeType: "WEBHOOK",
-  startedAtMs: Date.now(),
-  isDebug: false,
-  target: {
-    integrationId: newId(),
-    versionId: newId(),
-    versionNumber: 1,
-    instanceId: null,
-    customerId: null,
-    customerUserId: null,
-    flowId: null,
-    flowConfigId: null,
-    flowStableKey: null,
-    flowName: null,
-    preprocessFlowName: null,
-  },
-  request: null,
-  replayOf: null,
-  invokedBy: null,
-  steps: [],
-  logs: [],
-  sections: [],
-  finish: { status: "SUCCEEDED", endedAtMs: Date.now(), errorCode: null, error: null, answerStatus: 200 },
-});
+const whole = (id: string) => executionEvent({ id });
 
 const report = (events: unknown[]) =>
   plane.as(

@@ -7,6 +7,7 @@ import { openStore, type Store } from "../control-plane/store/store.ts";
 import { newId } from "../shared/ids.ts";
 import type { ExecutionEvent, RejectionEvent } from "../shared/reports.ts";
 import { loadMasterKey } from "../shared/secrets.ts";
+import { executionEvent } from "./support/executionEvent.ts";
 import { temporaryFolder } from "./support/temporaryFolder.ts";
 
 const dayMs = 24 * 3_600_000;
@@ -25,45 +26,21 @@ async function newStore(): Promise<Store> {
   return store;
 }
 
-const ended = (startedAtMs: number, message = ""): ExecutionEvent => ({
-  kind: "execution",
-  id: newId(),
-  attempt: 1,
-  sequence: 1,
-  invokeType: "WEBHOOK",
-  startedAtMs,
-  isDebug: false,
-  target: {
-    integrationId: newId(),
-    versionId: newId(),
-    versionNumber: 1,
-    instanceId: null,
-    customerId: null,
-    customerUserId: null,
-    flowId: null,
-    flowConfigId: null,
-    flowStableKey: null,
-    flowName: null,
-    preprocessFlowName: null,
-  },
-  request: null,
-  replayOf: null,
-  invokedBy: null,
-  steps: [],
-  logs: [
-    {
-      part: "FLOW",
-      sequence: 1,
-      atMs: startedAtMs,
-      severity: "INFO",
-      message,
-      stepName: null,
-      sectionId: null,
-    },
-  ],
-  sections: [],
-  finish: { status: "SUCCEEDED", endedAtMs: startedAtMs, errorCode: null, error: null, answerStatus: 200 },
-});
+const ended = (startedAtMs: number, message = ""): ExecutionEvent =>
+  executionEvent({
+    startedAtMs,
+    logs: [
+      {
+        part: "FLOW",
+        sequence: 1,
+        atMs: startedAtMs,
+        severity: "INFO",
+        message,
+        stepName: null,
+        sectionId: null,
+      },
+    ],
+  });
 
 const refused = (atMs: number): RejectionEvent => ({
   kind: "rejection",
