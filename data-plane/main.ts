@@ -16,7 +16,7 @@ import { readTlsFiles, watchTlsFiles } from "../shared/tls.ts";
 import { startCommands } from "./commands.ts";
 import { connectControlPlane } from "./controlPlane.ts";
 import { createExecutions } from "./executions.ts";
-import { startFeedClient } from "./feedClient.ts";
+import { type FeedClient, startFeedClient } from "./feedClient.ts";
 import { startIngressThreads } from "./ingressThreads.ts";
 import { newJournalBounds } from "./journal/bounds.ts";
 import { type Journal, type JournalOptions, openJournal } from "./journal/journal.ts";
@@ -74,10 +74,12 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
   // What is configured.
   const replicaFolder = join(folder, "replica");
   const replica = openReplicaWriter({ folder: replicaFolder, warn });
+  /** Null while the data plane starts: what is damaged then, the feed's first poke has fetched anew. */
+  let feed: FeedClient | null = null;
   const onDamagedReplica = (generation: number, reason: string) => {
     logger.error({ generation, reason }, "the replica is damaged and is fetched anew");
     replica.noteDamaged(generation);
-    feed.pull();
+    feed?.pull();
   };
   const reader = openReplicaReader({
     folder: replicaFolder,
@@ -191,7 +193,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     runner,
     logger,
   });
-  const feed = startFeedClient({
+  const feedClient = startFeedClient({
     controlPlane,
     replica,
     logger,
@@ -210,13 +212,14 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     onCommands: () => commands.notify(),
     onFatal,
   });
+  feed = feedClient;
   const metrics = createMetrics({
     ingress: () => ingress.stats(),
     journal: () => journal.stats(),
     executions: () => executions.stats(),
     threads: () => runner.stats(),
     reporter: () => reporter.stats(),
-    feed: () => feed.stats(),
+    feed: () => feedClient.stats(),
     currentAtMs: () => currentAtMs,
     replica: () => replica.state(),
     replicaReader: () => reader.stats(),
@@ -235,7 +238,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     ingress.stopListening();
     stopWatchingTls();
     commands.stop();
-    feed.stop();
+    feedClient.stop();
     masterKeyReports.stop();
     pruning.stop();
     await executions.drain(config.drainTimeoutMs);

@@ -1,6 +1,7 @@
 import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { openSqlite } from "../shared/sqlite.ts";
 import { endedExecution } from "./support/executionRecord.ts";
 import { graphql } from "./support/graphql.ts";
 import { bootDataPlane, bootPlanes, type TestPlane, type TestPlanes } from "./support/planes.ts";
@@ -52,6 +53,24 @@ test("a replica that is lost or broken is made anew", async () => {
   for (const name of readdirSync(folder))
     writeFileSync(join(folder, name), "this is not a database, whatever it was before");
   await planes.data.start();
+  await waitFor(async () => (await sendWebhook(url, { body: {} })).status === 200);
+}, 60_000);
+
+test("a replica that is found broken while the data plane starts is made anew, too", async () => {
+  const { instances } = await publishAndDeploy(planes, "flow-kinds", ["feed-spoilt"]);
+  const url = instances["feed-spoilt"]!.webhookUrls["Echo"]!;
+  await planes.data.stop();
+  const folder = join(planes.dataDir, "data-plane", "replica");
+  const newest = readdirSync(folder)
+    .filter((name) => /^replica-\d+\.db$/.test(name))
+    .sort()
+    .at(-1)!;
+  const replica = openSqlite(join(folder, newest), { synchronous: "full" });
+  // Well-formed for SQLite: only the row's own checksum tells.
+  expect(replica.prepare("UPDATE entities SET checksum = checksum + 1 WHERE kind = 0").run().changes).toBe(1);
+  replica.close();
+  await planes.data.start();
+  expect(planes.data.log()).toContain("the replica is damaged and is fetched anew");
   await waitFor(async () => (await sendWebhook(url, { body: {} })).status === 200);
 }, 60_000);
 
