@@ -154,7 +154,8 @@ export function startReporter({ journal, send, logger }: ReporterOptions): Repor
     notify() {
       noticed++;
       const nowMs = Date.now();
-      if (nowMs - lastMarkMs >= markEveryMs && marks.size() < marksMax) {
+      const isDue = marks.size() === 0 || nowMs - lastMarkMs >= markEveryMs;
+      if (isDue && marks.size() < marksMax) {
         lastMarkMs = nowMs;
         marks.push({ count: noticed, atMs: nowMs });
       }
