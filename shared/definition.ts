@@ -22,12 +22,77 @@ export interface ActionReference {
   key: string;
 }
 
+/** What happens where a step throws. */
+export interface StepErrorConfig {
+  /** `fail` ends the run, `ignore` goes on to the next step, `retry` calls the step again first. */
+  errorHandlerType: "fail" | "ignore" | "retry";
+  /** Calls after the first one. */
+  maxAttempts: number;
+  delaySeconds: number;
+  /** The delay doubles with each call. */
+  usesExponentialBackoff: boolean;
+  /** True where the run goes on even after the last call failed. */
+  ignoreFinalError: boolean;
+}
+
+/** When a scheduled flow runs. */
+export interface Schedule {
+  /** `configVar`: `value` names the config variable that holds the cron expression. */
+  type: "value" | "configVar";
+  value: string;
+  /** IANA name; "" for UTC. */
+  timeZone: string;
+}
+
+export interface Branch {
+  name: string;
+  steps: Step[];
+}
+
+/** Members that are missing say nothing: most steps have none of them. */
 export interface Step {
   name: string;
   stableKey: string;
   isTrigger: boolean;
   action: ActionReference;
   inputs: Record<string, InputValue>;
+  errorConfig?: StepErrorConfig;
+  /** Of a trigger step. */
+  schedule?: Schedule;
+  /** Of a step that chooses what runs next, by the name that it returns. */
+  branches?: Branch[];
+  /** The body of a loop. */
+  steps?: Step[];
+}
+
+/** A failed run of the flow is run again later, as an execution of its own. */
+export interface RetryConfig {
+  /** 0 to 10. */
+  maxAttempts: number;
+  /** 0 to 60. */
+  delayMinutes: number;
+  usesExponentialBackoff: boolean;
+  /** Reference to a field of the trigger's results; a newer request with the same value cancels older retries. */
+  uniqueRequestIdReference: string | null;
+}
+
+/** How many runs of the flow there may be at once, for each instance. */
+export interface QueueConfig {
+  /** One at a time, in the order of their arrival. */
+  usesFifoQueue: boolean;
+  /** 2 to 15; null for no limit of the flow's own. */
+  concurrencyLimit: number | null;
+  /** Of a scheduled flow: none is begun while one runs. */
+  singletonExecutions: boolean;
+  /** Reference to a field of the trigger's results: of equal ones that wait, one runs. */
+  dedupeIdReference: string | null;
+}
+
+/** The trigger gives a list, whose members are worked on by executions of their own. */
+export interface BatchConfig {
+  batchSize: number;
+  concurrentBatchLimit: number | null;
+  runInitialSyncOnDeploy: boolean;
 }
 
 export interface Flow {
@@ -44,6 +109,9 @@ export interface Flow {
   steps: Step[];
   /** True where the trigger step runs code of its own, so that the answer waits for it. */
   hasTriggerCode: boolean;
+  retry?: RetryConfig;
+  queue?: QueueConfig;
+  batch?: BatchConfig;
 }
 
 export interface RequiredConfigVar {
@@ -142,15 +210,66 @@ const preprocessConfig = z.object({
   externalCustomerIdField: z.string().optional(),
   externalCustomerUserIdField: z.string().optional(),
 });
-const stepSchema = z.object({
-  name,
-  stableKey: z.string().optional(),
-  isTrigger: z.boolean().nullish(),
-  action: z.object({
-    key: z.string().min(1),
-    component: z.object({ key: z.string().min(1), isPublic: z.boolean().optional() }),
+const whole = (least: number, most: number) => z.coerce.number().int().min(least).max(most);
+const errorConfigSchema = z.object({
+  errorHandlerType: z.enum(["fail", "ignore", "retry"]),
+  maxAttempts: whole(0, 5).nullish(),
+  delaySeconds: whole(0, 60).nullish(),
+  usesExponentialBackoff: z.boolean().nullish(),
+  ignoreFinalError: z.boolean().nullish(),
+});
+const scheduleSchema = z.object({
+  type: z.enum(["value", "configVar"]),
+  value: z.string(),
+  meta: z.object({ timeZone: z.string().nullish() }).nullish(),
+});
+interface RawStep {
+  name: string;
+  stableKey?: string | undefined;
+  isTrigger?: boolean | null | undefined;
+  action: { key: string; component: { key: string; isPublic?: boolean | undefined } };
+  inputs?: Record<string, InputValue> | null | undefined;
+  errorConfig?: z.infer<typeof errorConfigSchema> | null | undefined;
+  schedule?: z.infer<typeof scheduleSchema> | null | undefined;
+  branches?: { name: string; steps: RawStep[] }[] | null | undefined;
+  steps?: RawStep[] | null | undefined;
+}
+const stepSchema: z.ZodType<RawStep> = z.lazy(() =>
+  z.object({
+    name,
+    stableKey: z.string().optional(),
+    isTrigger: z.boolean().nullish(),
+    action: z.object({
+      key: z.string().min(1),
+      component: z.object({ key: z.string().min(1), isPublic: z.boolean().optional() }),
+    }),
+    inputs: z.record(z.string(), inputValue).nullish(),
+    errorConfig: errorConfigSchema.nullish(),
+    schedule: scheduleSchema.nullish(),
+    branches: z
+      .array(z.object({ name, steps: z.array(stepSchema).max(stepsMax) }))
+      .max(stepsMax)
+      .nullish(),
+    steps: z.array(stepSchema).max(stepsMax).nullish(),
   }),
-  inputs: z.record(z.string(), inputValue).nullish(),
+);
+const retryConfigSchema = z.object({
+  maxAttempts: whole(0, 10),
+  delayMinutes: whole(0, 60),
+  usesExponentialBackoff: z.boolean().nullish(),
+  uniqueRequestIdField: referenceInput.nullish(),
+});
+const queueConfigSchema = z.object({
+  usesFifoQueue: z.boolean().nullish(),
+  concurrencyLimit: whole(2, 15).nullish(),
+  singletonExecutions: z.boolean().nullish(),
+  dedupeIdField: referenceInput.nullish(),
+});
+const triggerResolverSchema = z.object({
+  batchSize: whole(1, 10_000).nullish(),
+  enabled: z.boolean().nullish(),
+  concurrentBatchLimit: whole(1, 1_000).nullish(),
+  runInitialSyncOnDeploy: z.boolean().nullish(),
 });
 const flowSchema = z.object({
   name,
@@ -163,6 +282,9 @@ const flowSchema = z.object({
   organizationApiKeys: z.array(z.string()).nullish(),
   acceptedContentTypes: z.array(z.string()).nullish(),
   preprocessFlowConfig: preprocessConfig.nullish(),
+  retryConfig: retryConfigSchema.nullish(),
+  queueConfig: queueConfigSchema.nullish(),
+  triggerResolver: triggerResolverSchema.nullish(),
   steps: z.array(stepSchema).min(1, "has no steps").max(stepsMax),
 });
 const configVarSchema = z.object({
@@ -261,7 +383,7 @@ function compile(raw: RawDefinition): ImportedDefinition {
     requiredConfigVars: (raw.requiredConfigVars ?? []).map(compileConfigVar),
     bundles: {},
   };
-  const actions = flows.flatMap((flow) => flow.steps.map((step) => step.action));
+  const actions = flows.flatMap((flow) => allSteps(flow.steps).map((step) => step.action));
   return {
     definition,
     organizationApiKeys: Object.fromEntries(
@@ -279,21 +401,58 @@ function compile(raw: RawDefinition): ImportedDefinition {
 
 const stableKeyOf = (flow: RawFlow): string => flow.stableKey || flow.name;
 
+/** Steps with those in their branches and loops, each before what is in it. */
+export const allSteps = (steps: readonly Step[]): Step[] =>
+  steps.flatMap((step) => [
+    step,
+    ...(step.branches ?? []).flatMap((branch) => allSteps(branch.steps)),
+    ...allSteps(step.steps ?? []),
+  ]);
+
+function compileStep(raw: RawStep, place: string, isTrigger: boolean): Step {
+  const step: Step = {
+    name: raw.name,
+    stableKey: raw.stableKey || place,
+    isTrigger: raw.isTrigger ?? isTrigger,
+    action: {
+      componentKey: raw.action.component.key,
+      isPublic: raw.action.component.isPublic ?? true,
+      key: raw.action.key,
+    },
+    inputs: raw.inputs ?? {},
+  };
+  const { errorConfig, schedule, branches, steps } = raw;
+  if (errorConfig != null) {
+    step.errorConfig = {
+      errorHandlerType: errorConfig.errorHandlerType,
+      maxAttempts: errorConfig.maxAttempts ?? 0,
+      delaySeconds: errorConfig.delaySeconds ?? 0,
+      usesExponentialBackoff: errorConfig.usesExponentialBackoff ?? false,
+      ignoreFinalError: errorConfig.ignoreFinalError ?? false,
+    };
+  }
+  if (schedule != null) {
+    const { type, value, meta } = schedule;
+    step.schedule = { type, value, timeZone: meta?.timeZone ?? "" };
+  }
+  const inner = (list: RawStep[], at: string) =>
+    list.map((each, index) => compileStep(each, `${at}-${index}`, false));
+  if (branches != null && branches.length > 0) {
+    step.branches = branches.map((branch) => ({
+      name: branch.name,
+      steps: inner(branch.steps, `${place}-${branch.name}`),
+    }));
+  }
+  if (steps != null && steps.length > 0) step.steps = inner(steps, place);
+  return step;
+}
+
 function compileFlow(raw: RawFlow): Flow {
-  const steps = raw.steps.map((step, index): Step => {
-    const action = {
-      componentKey: step.action.component.key,
-      isPublic: step.action.component.isPublic ?? true,
-      key: step.action.key,
-    };
-    return {
-      name: step.name,
-      stableKey: step.stableKey || `${stableKeyOf(raw)}-${index}`,
-      isTrigger: step.isTrigger ?? index === 0,
-      action,
-      inputs: step.inputs ?? {},
-    };
-  });
+  const steps = raw.steps.map((step, index) =>
+    compileStep(step, `${stableKeyOf(raw)}-${index}`, index === 0),
+  );
+  if (allSteps(steps).length > stepsMax)
+    throw new DefinitionError(`Flow "${raw.name}": it has more than ${stepsMax} steps.`);
   if (!steps[0]!.isTrigger)
     throw new DefinitionError(`Flow "${raw.name}": its first step must be its trigger.`);
   return {
@@ -305,7 +464,41 @@ function compileFlow(raw: RawFlow): Flow {
     acceptedContentTypes: raw.acceptedContentTypes ?? null,
     steps,
     hasTriggerCode: !steps[0]!.action.isPublic,
+    ...workOf(raw),
   };
+}
+
+/** How its runs are repeated, queued and batched. */
+function workOf({
+  retryConfig,
+  queueConfig,
+  triggerResolver,
+}: RawFlow): Pick<Flow, "retry" | "queue" | "batch"> {
+  const work: Pick<Flow, "retry" | "queue" | "batch"> = {};
+  if (retryConfig != null && retryConfig.maxAttempts > 0) {
+    work.retry = {
+      maxAttempts: retryConfig.maxAttempts,
+      delayMinutes: retryConfig.delayMinutes,
+      usesExponentialBackoff: retryConfig.usesExponentialBackoff ?? false,
+      uniqueRequestIdReference: retryConfig.uniqueRequestIdField || null,
+    };
+  }
+  if (queueConfig != null) {
+    work.queue = {
+      usesFifoQueue: queueConfig.usesFifoQueue ?? false,
+      concurrencyLimit: queueConfig.concurrencyLimit ?? null,
+      singletonExecutions: queueConfig.singletonExecutions ?? false,
+      dedupeIdReference: queueConfig.dedupeIdField || null,
+    };
+  }
+  if (triggerResolver?.enabled === true) {
+    work.batch = {
+      batchSize: triggerResolver.batchSize ?? 1,
+      concurrentBatchLimit: triggerResolver.concurrentBatchLimit ?? null,
+      runInitialSyncOnDeploy: triggerResolver.runInitialSyncOnDeploy ?? false,
+    };
+  }
+  return work;
 }
 
 function refuseDuplicates(flows: Flow[]): void {
