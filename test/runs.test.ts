@@ -1,32 +1,37 @@
 /** Real components, built with spectral and esbuild, run in real threads. */
 
 import { mkdtemp, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "@msgpack/msgpack";
-import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import yazl from "yazl";
 import { type BundleLease, BundleRefusedError, createBundles } from "../data-plane/bundles.ts";
-import type { ContextFacts } from "../data-plane/contexts.ts";
-import { createRunner, type HttpResponse, joined, type Runner, type RunOutcome } from "../data-plane/runs.ts";
+import type { Runner } from "../data-plane/runs.ts";
 import { logLinesMax } from "../data-plane/runtime/capture.ts";
-import { readConfig } from "../shared/config.ts";
 import { type Definition, importDefinition } from "../shared/definition.ts";
 import { newId, toNodeId } from "../shared/ids.ts";
-import type { LogReport, SectionReport, StepReport, StoredRequest } from "../shared/reports.ts";
-import { type MasterKey, seal, sha256Hex } from "../shared/secrets.ts";
+import type { LogReport, StepReport } from "../shared/reports.ts";
+import {
+  apiKey,
+  buildIntegration,
+  fetchPackage,
+  pack,
+  password,
+  type RunChange,
+  type RunRequest,
+  runFlow,
+  startRunner as startRunnerIn,
+} from "./support/flowRunner.ts";
 
-const masterKey: MasterKey = { keys: [Buffer.alloc(32, 7)] };
-const apiKey = "key-of-the-customer-0001";
-const password = "correct horse\nbattery staple";
 const runBlockedTimeoutMs = 1500;
 
 let folder: string;
 let runner: Runner;
 let codeNative: Definition;
-const packages = new Map<string, Buffer>();
+
+const startRunner = (environment: Record<string, string>) => startRunnerIn(folder, environment);
+const run = (flowName: string, sent?: RunRequest, on = runner, change: Partial<RunChange> = {}) =>
+  runFlow(on, flowName, sent, { definition: codeNative, ...change });
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "switchyard-runs-"));
@@ -400,7 +405,7 @@ describe("components", () => {
       keptMax: 1,
       async fetchBundle(wanted) {
         if (++fetches === 1) throw new Error("connection refused");
-        return packages.get(wanted) ?? Buffer.from("something else");
+        return fetchPackage(wanted) ?? Buffer.from("something else");
       },
     });
     const leases = await Promise.all([bundles.take(digest, 5000), bundles.take(digest, 5000)]);
@@ -411,183 +416,6 @@ describe("components", () => {
     bundles.stop();
   });
 });
-
-interface Recorded {
-  outcome: RunOutcome;
-  logs: LogReport[];
-  steps: StepReport[];
-  sections: SectionReport[];
-  responses: (HttpResponse | null)[];
-  failures: string[];
-}
-
-interface Change extends Partial<ContextFacts> {
-  executionId?: string;
-  needsResult?: boolean;
-}
-
-async function run(
-  flowName: string,
-  sent: { body?: string | Buffer; headers?: [string, string][] } = {},
-  on: Runner = runner,
-  { executionId = newId(), needsResult = true, ...change }: Change = {},
-): Promise<Recorded> {
-  const recorded = { logs: "", steps: "", sections: "" };
-  const responses: (HttpResponse | null)[] = [];
-  const failures: string[] = [];
-  const collect = (reports: typeof recorded) => {
-    for (const kind of ["logs", "steps", "sections"] as const)
-      recorded[kind] = joined(recorded[kind], reports[kind]);
-  };
-  const facts = { ...contextFacts(flowName, change.definition ?? codeNative), ...change };
-  const meta = { id: executionId, isDebug: false, request: requestOf(sent) };
-  const outcome = await new Promise<RunOutcome>((resolve) =>
-    on.start([
-      {
-        context: on.compile(facts),
-        part: facts.part,
-        meta: JSON.stringify(meta),
-        body: sent.body === undefined ? null : Buffer.from(sent.body),
-        firstSequence: 10,
-        needsResult,
-        needsRequest: true,
-        beforeStart: null,
-        hooks: {
-          onTriggerDone: (response) => responses.push(response),
-          onTriggerFailed: (message) => failures.push(message),
-          onProgress: collect,
-          onEnd: resolve,
-        },
-      },
-    ]),
-  );
-  collect(outcome.reports);
-  const list = (kind: keyof typeof recorded) => JSON.parse(`[${recorded[kind]}]`);
-  return {
-    outcome,
-    logs: list("logs"),
-    steps: list("steps"),
-    sections: list("sections"),
-    responses,
-    failures,
-  };
-}
-
-function requestOf({
-  headers = [["Content-Type", "application/json"]],
-}: {
-  headers?: [string, string][];
-}): Omit<StoredRequest, "body"> {
-  return {
-    method: "POST",
-    pathFragment: "/more",
-    query: "a=1&a=2",
-    headers,
-    keyHmacs: [],
-    remoteAddress: "127.0.0.1",
-    receivedAtMs: Date.now(),
-    requestId: newId(),
-    token: "token",
-  };
-}
-
-function contextFacts(flowName: string, definition: Definition): ContextFacts {
-  const flow = definition.flows.find(({ name }) => name === flowName);
-  if (flow === undefined) throw new Error(`no flow ${flowName}`);
-  const key = {
-    id: newId(),
-    hmac: "",
-    sealed: seal(masterKey, "apiKey", apiKey),
-    expiresAtMs: null,
-    revokedAtMs: null,
-  };
-  const configVars = {
-    Plain: "plain value",
-    Connection: { key: "basic", configVarKey: "Connection", fields: { username: "u", password } },
-  };
-  return {
-    part: "FLOW",
-    definition,
-    flow,
-    instance: {
-      id: newId(),
-      name: "Acme's instance",
-      integrationId: newId(),
-      integrationName: "Test",
-      isSystem: false,
-      isEnabled: true,
-      versionId: newId(),
-      versionNumber: 1,
-      definitionDigest: "digest",
-      customer: { id: newId(), externalId: "acme", name: "Acme", users: [] },
-      token: "instance-token",
-      allowedAddresses: [],
-      flows: {
-        [flow.stableKey]: {
-          flowId: newId(),
-          flowConfigId: newId(),
-          token: "flow-token",
-          keys: [key],
-          allowedAddresses: [],
-        },
-      },
-      sealedConfigVars: seal(masterKey, "configVars", JSON.stringify(configVars)),
-    },
-    integration: {
-      id: newId(),
-      name: "Test",
-      token: "t",
-      shared: null,
-      systemInstanceId: newId(),
-      organizationKeys: {},
-      allowedAddresses: [],
-    },
-    versionId: newId(),
-    customerUser: null,
-    ingressUrl: "https://hooks.test",
-  };
-}
-
-function startRunner(environment: Record<string, string>): Runner {
-  return createRunner({
-    config: readConfig({ SWITCHYARD_DATA_DIR: folder, ...environment }),
-    masterKey,
-    dataDir: folder,
-    logger: { warn() {}, debug() {} },
-    async fetchBundle(digest) {
-      const found = packages.get(digest);
-      if (found === undefined) throw new BundleRefusedError("The package is not there.");
-      return found;
-    },
-  });
-}
-
-async function buildIntegration(source: string): Promise<Definition> {
-  const built = await build({
-    stdin: { contents: source, resolveDir: import.meta.dirname, loader: "js" },
-    bundle: true,
-    platform: "node",
-    format: "cjs",
-    write: false,
-  });
-  const text = built.outputFiles[0]!.text;
-  const digest = await pack(text);
-  const module = { exports: {} as { default?: { codeNativeIntegrationYAML: string } } };
-  new Function("module", "exports", "require", text)(module, module.exports, createRequire(import.meta.url));
-  const imported = importDefinition(module.exports.default!.codeNativeIntegrationYAML);
-  return { ...imported.definition, bundles: { [imported.privateComponentKeys[0]!]: digest } };
-}
-
-async function pack(source: string): Promise<string> {
-  const zip = new yazl.ZipFile();
-  zip.addBuffer(Buffer.from(source), "index.js");
-  zip.end();
-  const chunks: Buffer[] = [];
-  for await (const chunk of zip.outputStream) chunks.push(chunk as Buffer);
-  const bytes = Buffer.concat(chunks);
-  packages.set(sha256Hex(bytes), bytes);
-  return sha256Hex(bytes);
-}
 
 const resultsOf = (step: StepReport) => decode(Buffer.from(step.results, "base64")) as { data: unknown };
 
