@@ -4,6 +4,7 @@ import type { Config } from "../shared/config.ts";
 import type { AuditLog } from "./audit.ts";
 import type { ChangeFeed } from "./changeFeed.ts";
 import type { ControlMetrics } from "./metrics.ts";
+import type { RetryTicker } from "./retryTicker.ts";
 import type { Store } from "./store/store.ts";
 
 export type Viewer =
@@ -28,6 +29,7 @@ export interface Services {
   feed: ChangeFeed;
   audit: AuditLog;
   metrics: ControlMetrics;
+  retries: Pick<RetryTicker, "wake">;
   urls: Urls;
   log: Logger;
 }

@@ -14,6 +14,7 @@ import { createChangeFeed } from "./changeFeed.ts";
 import type { Services } from "./context.ts";
 import { createMetrics } from "./metrics.ts";
 import { startRetention } from "./retention.ts";
+import { startRetryTicker } from "./retryTicker.ts";
 import { startServer } from "./server.ts";
 import { openStore } from "./store/store.ts";
 
@@ -46,7 +47,9 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
       (config.ingressPort === 0 ? feed.ingressUrl() : null) ??
       listeningUrl(config.host, config.ingressPort, config.ingressTls !== null);
     const metrics = createMetrics({ store, feed, dataDir: config.dataDir });
+    const retries = startRetryTicker({ store, feed, log });
     const services: Services = {
+      retries,
       store,
       config,
       feed,
@@ -75,6 +78,7 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
         feed.close();
         await server.stop(config.drainTimeoutMs);
         await stopRetention();
+        await retries.stop();
         await authenticator.stop();
         await store.close();
       },

@@ -30,6 +30,7 @@ export interface AdmissionRequest {
   isEndpointTest: boolean;
   /** A test of one flow asks for no key and no routing. */
   skipsKeys: boolean;
+  retry?: NonNullable<EntryMeta["retry"]>;
   keyChecks: KeyChecks;
   /** True where a sender is there to be answered: the entry says whether the answer waits. */
   hasSender?: boolean;
@@ -242,6 +243,7 @@ function metaOf(replica: ReplicaReader, given: AdmissionRequest, target: Target 
     invokedBy: given.invokedBy,
     isEndpointTest: given.isEndpointTest,
     isWaiting: given.hasSender === true && !answersAtOnce(target === null ? null : flow, request.headers),
+    ...(given.retry === undefined ? {} : { retry: given.retry }),
     route,
     request,
   };

@@ -89,6 +89,8 @@ function perform(options: CommandsOptions, command: Command): Promise<string | n
       return testEndpoint(options, command.payload);
     case "REPLAY":
       return replay(options, command.payload);
+    case "RETRY":
+      return retry(options, command.payload);
     case "PREPARE_DEPLOY":
       return prepareDeploy(options, command.payload);
   }
@@ -145,14 +147,32 @@ async function replay(options: CommandsOptions, payload: Payload<"REPLAY">): Pro
   });
 }
 
+/** On the version that the instance runs on now. */
+async function retry(options: CommandsOptions, payload: Payload<"RETRY">): Promise<string | null> {
+  const { replica } = options;
+  const { instanceId, flowStableKey, userId, ...given } = payload;
+  const instance = replica.instance(instanceId);
+  const base = instance && endpointOf(replica, instance);
+  if (!base) return "What failed can't be run again: its instance is not deployed any more.";
+  const flow = flowByStableKey(base.source.definition, flowStableKey);
+  if (flow === undefined)
+    return "What failed can't be run again: its flow is not in the version that is deployed now.";
+  return start(options, { ...base, flow }, { ...given, isEndpointTest: false, skipsKeys: true, userId });
+}
+
 interface StartOptions
-  extends Pick<AdmissionRequest, "executionId" | "isDebug" | "replayOf" | "isEndpointTest" | "skipsKeys"> {
+  extends Pick<
+    AdmissionRequest,
+    "executionId" | "isDebug" | "replayOf" | "isEndpointTest" | "skipsKeys" | "retry"
+  > {
+  /** The user whose run it is, where no routing finds it. */
+  userId?: string | null;
   request: StoredRequest;
   invokeType: InvokeType;
 }
 
 async function start(options: CommandsOptions, endpoint: Endpoint, given: StartOptions): Promise<null> {
-  const { request: stored, ...rest } = given;
+  const { request: stored, userId, ...rest } = given;
   const { body, ...request } = stored;
   const received = { ...request, receivedAtMs: Date.now() };
   const bytes = body === null ? Buffer.alloc(0) : Buffer.from(body, "base64");
@@ -166,8 +186,10 @@ async function start(options: CommandsOptions, endpoint: Endpoint, given: StartO
     // Answered as a sender would be, to nobody: the record says with what.
     hasSender: true,
   });
-  if (admission.ok) await options.executions.accept(admission.meta, bytes.length === 0 ? null : bytes);
-  else
+  if (admission.ok) {
+    if (userId !== undefined) admission.meta.route.userId = userId;
+    await options.executions.accept(admission.meta, bytes.length === 0 ? null : bytes);
+  } else
     await fail(
       options,
       endpoint,

@@ -3,7 +3,7 @@
  * logs, steps and the request, the target is the same for all runs of a flow of an instance. It goes as it is into
  * the journal and from there to the control plane.
  */
-import type { ExecutionFinish } from "../shared/reports.ts";
+import type { ExecutionFinish, Retrying } from "../shared/reports.ts";
 import type { EntryHead } from "./entryHead.ts";
 import type { ReportTexts } from "./runs.ts";
 
@@ -16,6 +16,7 @@ export interface EventParts {
   targetJson: string;
   /** JSON of the `StoredRequest`, in the first event. */
   requestJson: string | null;
+  retrying: Retrying | null;
   reports: ReportTexts;
   finish: ExecutionFinish | null;
 }
@@ -27,13 +28,17 @@ export function eventJson({
   head,
   targetJson,
   requestJson,
+  retrying,
   reports,
   finish,
 }: EventParts): string {
-  return `{"kind":"execution","id":"${id}","attempt":${attempt},"sequence":${sequence},"invokeType":"${head.invokeType}","startedAtMs":${head.receivedAtMs},"isDebug":${head.isDebug},"target":${targetJson},"request":${requestJson},"replayOf":${idJson(head.replayOf)},"invokedBy":${idJson(head.invokedBy)},"steps":[${reports.steps}],"logs":[${reports.logs}],"sections":[${reports.sections}],"finish":${finishJson(finish)}}`;
+  return `{"kind":"execution","id":"${id}","attempt":${attempt},"sequence":${sequence},"invokeType":"${head.invokeType}","startedAtMs":${head.receivedAtMs},"isDebug":${head.isDebug},"target":${targetJson},"request":${requestJson},"replayOf":${idJson(head.replayOf)},"invokedBy":${idJson(head.invokedBy)},${retryingJson(retrying)}"steps":[${reports.steps}],"logs":[${reports.logs}],"sections":[${reports.sections}],"finish":${finishJson(finish)}}`;
 }
 
 const idJson = (id: string | null): string => (id === null ? "null" : JSON.stringify(id));
+
+const retryingJson = (retrying: Retrying | null): string =>
+  retrying === null ? "" : `"retrying":${JSON.stringify(retrying)},`;
 
 function finishJson(finish: ExecutionFinish | null): string {
   if (finish === null) return "null";

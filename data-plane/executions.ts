@@ -32,6 +32,7 @@ import { ReplicaDamagedError } from "./replica/file.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
 import type { Reporter } from "./reporter.ts";
 import { type Route, routeByResult } from "./resolve.ts";
+import { retryAfter, retryingOf } from "./retries.ts";
 import { countEnd, newRunStats, type RunStats } from "./runStats.ts";
 import {
   joined,
@@ -144,6 +145,8 @@ interface Task {
   thread: number | null;
   trace: RunTrace | null;
   events: number;
+  /** What its trigger's results tell it from others by; null where it is not known. */
+  uniqueRequestId: string | null;
   /** Not written yet. */
   reports: ReportTexts;
   requestJson: string | null;
@@ -169,6 +172,7 @@ const newTask = (pending: PendingEntry, isFresh: boolean): Task => ({
   thread: null,
   trace: null,
   events: 0,
+  uniqueRequestId: null,
   reports: noReports(1),
   requestJson: null,
   writing: null,
@@ -358,8 +362,13 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       // After a crash the mark is on disk before the code runs; else only once it has lasted, for it costs a write.
       beforeStart: task.pending.isSuspect && !task.isMarked ? () => markRunning(task) : null,
       hooks: {
-        onTriggerDone(response) {
-          if (part === "FLOW") task.answers?.onTriggerDone(response);
+        onTriggerDone(response, uniqueRequestId) {
+          if (part !== "FLOW") return;
+          task.answers?.onTriggerDone(response);
+          if (uniqueRequestId === null) return;
+          task.uniqueRequestId = uniqueRequestId;
+          // Told at once: retries of older requests must not begin beside it.
+          write(task, null);
         },
         onTriggerFailed() {
           if (part === "FLOW") task.answers?.onTriggerFailed();
@@ -377,12 +386,16 @@ export function createExecutions(options: ExecutionsOptions): Executions {
           if (part === "PREPROCESS") route(task, outcome);
           else {
             task.answers?.onEnd(outcome);
-            end(task, outcome);
+            end(task, outcome, retryAfter(task.plan!, task.head!, outcome, sentStatus(task)));
           }
         },
       },
     };
   }
+
+  /** What its sender was answered with, where one waits in this process. */
+  const sentStatus = (task: Task): number | null =>
+    task.pending.logName === null ? null : (task.answers?.status() ?? null);
 
   async function markRunning(task: Task): Promise<void> {
     task.isMarked = true;
@@ -470,12 +483,23 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     end(task, { status: "FAILED", errorCode: code, error: reason, endedAtMs: Date.now() });
   }
 
-  function end(task: Task, outcome: Pick<RunOutcome, "status" | "errorCode" | "error" | "endedAtMs">): void {
+  function end(
+    task: Task,
+    outcome: Pick<RunOutcome, "status" | "errorCode" | "error" | "endedAtMs">,
+    retry: ExecutionFinish["retry"] = undefined,
+  ): void {
     const { status, errorCode, error, endedAtMs } = outcome;
     const nodeId = toNodeId("InstanceExecutionResult", task.pending.id);
     log(task, "FLOW", status === "FAILED" ? "ERROR" : "INFO", `Ending Instance Execution ${nodeId}`);
     const answerStatus = task.answers !== null ? task.answers.status() : task.isFresh ? 200 : null;
-    const finished: ExecutionFinish = { status, endedAtMs, errorCode, error, answerStatus };
+    const finished: ExecutionFinish = {
+      status,
+      endedAtMs,
+      errorCode,
+      error,
+      answerStatus,
+      ...(retry === undefined ? {} : { retry }),
+    };
     countEnd(stats, finished, task.takenAtMs);
     tell(task, finished);
     write(task, finished);
@@ -503,6 +527,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       head: head!,
       targetJson: plan?.targetJson ?? JSON.stringify(unknownTarget(routeOf(task))),
       requestJson: isFirst ? (task.requestJson ?? requestJsonOf(task.metaJson!, task.body)) : null,
+      retrying: retryingOf(plan, head!, task.uniqueRequestId),
       reports: task.reports,
       finish: finished,
     });

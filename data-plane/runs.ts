@@ -43,7 +43,7 @@ export interface Run {
 /** Called until `onEnd` at the latest; the trigger hooks at most once, and one of them. */
 export interface RunHooks {
   /** The trigger step ended, with the response that its code gave. Of a built-in trigger it is told at the end. */
-  onTriggerDone(response: HttpResponse | null): void;
+  onTriggerDone(response: HttpResponse | null, uniqueRequestId: string | null): void;
   onTriggerFailed(message: string): void;
   /** For runs that last longer: what was written since the last call, every half second. */
   onProgress(reports: ReportTexts): void;
@@ -206,7 +206,7 @@ function runJob(run: Run, timeoutMs: number, onEnd: (outcome: RunOutcome) => voi
   const onTrigger = (outcome: TriggerOutcome) => {
     if (isTriggerTold) return;
     isTriggerTold = true;
-    if (outcome.ok) hooks.onTriggerDone(outcome.response);
+    if (outcome.ok) hooks.onTriggerDone(outcome.response, outcome.uniqueRequestId ?? null);
     else hooks.onTriggerFailed(outcome.message);
   };
   const { context, meta, body, firstSequence, needsResult, needsRequest } = run;

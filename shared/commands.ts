@@ -1,5 +1,5 @@
 /** What the control plane wants done by a data plane: durable rows, leased by one data plane, idempotent by id. */
-import type { StoredRequest } from "./reports.ts";
+import type { InvokeType, StoredRequest } from "./reports.ts";
 
 export type Command = { id: string; attempts: number } & (
   | {
@@ -22,6 +22,22 @@ export type Command = { id: string; attempts: number } & (
       /** Send a kept request the whole way again. The outcome is the execution's. */
       kind: "REPLAY";
       payload: { executionId: string; replayOf: string | null; request: StoredRequest };
+    }
+  | {
+      /** Run the flow of a failed execution again, without routing and without keys: it was accepted before. */
+      kind: "RETRY";
+      payload: {
+        executionId: string;
+        /** The execution that failed first, and which retry of it this is. */
+        retry: { of: string; number: number };
+        instanceId: string;
+        flowStableKey: string;
+        userId: string | null;
+        invokeType: InvokeType;
+        isDebug: boolean;
+        replayOf: string | null;
+        request: StoredRequest;
+      };
     }
   | {
       /** Fetch and load what an instance's version runs on, so that a bundle that can't load fails the deploy. */

@@ -87,6 +87,20 @@ export interface ExecutionFinish {
   error: string | null;
   /** The HTTP status that the sender got, or null where it was gone. */
   answerStatus: number | null;
+  /** Where it failed and is to be run again: the execution that will do it, and when. */
+  retry?: { executionId: string; dueAtMs: number };
+}
+
+/** Of an execution of a flow that is retried, and of retries. */
+export interface Retrying {
+  /** The execution that failed first; null where this is it. */
+  of: string | null;
+  /** Which retry of it this is, from 1; 0 where it is none. */
+  number: number;
+  /** How many retries there may be. */
+  most: number;
+  /** What tells one request from another: a newer one with the same id cancels retries of older ones. Null where not known. */
+  uniqueRequestId: string | null;
 }
 
 export interface ExecutionEvent {
@@ -106,6 +120,7 @@ export interface ExecutionEvent {
   replayOf: string | null;
   /** The execution whose flow code invoked this one, or null. */
   invokedBy: string | null;
+  retrying?: Retrying;
   steps: StepReport[];
   logs: LogReport[];
   sections: SectionReport[];

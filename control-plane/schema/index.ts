@@ -23,6 +23,8 @@ import "./keyRotation.ts";
 import "./keyUse.ts";
 import "./masterKey.ts";
 import "./executions.ts";
+import "./executionLists.ts";
+import "./executionRetries.ts";
 import "./stepResults.ts";
 import "./logs.ts";
 import "./rejections.ts";

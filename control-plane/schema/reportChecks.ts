@@ -63,6 +63,9 @@ const executionShape = z.object({
   request: requestShape.nullable(),
   replayOf: optionalId,
   invokedBy: optionalId,
+  retrying: z
+    .object({ of: optionalId, number: count, most: count, uniqueRequestId: optionalText })
+    .optional(),
   steps: z
     .array(
       z.object({
@@ -99,6 +102,7 @@ const executionShape = z.object({
       errorCode: optionalText,
       error: optionalText,
       answerStatus: z.number().int().nullable(),
+      retry: z.object({ executionId: id, dueAtMs: time }).optional(),
     })
     .nullable(),
 });
@@ -140,6 +144,7 @@ export function isExecutionEvent(value: unknown): value is ExecutionEvent {
     (value["request"] === null || isRequest(value["request"])) &&
     isIdOrNull(value["replayOf"]) &&
     isIdOrNull(value["invokedBy"]) &&
+    (value["retrying"] === undefined || isRetrying(value["retrying"])) &&
     isListOf(value["steps"], isStep) &&
     isListOf(value["logs"], isLog) &&
     isListOf(value["sections"], isSection) &&
@@ -229,4 +234,15 @@ const isFinish = (value: unknown): boolean =>
   isCount(value["endedAtMs"]) &&
   isTextOrNull(value["errorCode"]) &&
   isTextOrNull(value["error"]) &&
-  (value["answerStatus"] === null || Number.isSafeInteger(value["answerStatus"]));
+  (value["answerStatus"] === null || Number.isSafeInteger(value["answerStatus"])) &&
+  (value["retry"] === undefined || isRetry(value["retry"]));
+
+const isRetrying = (value: unknown): boolean =>
+  isObject(value) &&
+  isIdOrNull(value["of"]) &&
+  isCount(value["number"]) &&
+  isCount(value["most"]) &&
+  isTextOrNull(value["uniqueRequestId"]);
+
+const isRetry = (value: unknown): boolean =>
+  isObject(value) && isId(value["executionId"]) && isCount(value["dueAtMs"]);

@@ -17,7 +17,7 @@ mutation("reportEvents", {
       description: `A list of events, at most ${eventsAtOnceMax}; the same event may come again.`,
     }),
   }),
-  resolve: async ({ events }, { store, metrics }) => {
+  resolve: async ({ events }, { store, metrics, retries }) => {
     if (!Array.isArray(events) || events.length > eventsAtOnceMax) {
       throw new InputError("events", `This must be a list of at most ${eventsAtOnceMax} events.`);
     }
@@ -29,7 +29,9 @@ mutation("reportEvents", {
       else valid.push(checked);
     }
     const startMs = performance.now();
-    metrics.ingested(await ingestReports(store, valid), (performance.now() - startMs) / 1000);
+    const counts = await ingestReports(store, valid);
+    metrics.ingested(counts, (performance.now() - startMs) / 1000);
+    if (counts.retries > 0) retries.wake();
     if (problems.length > 0) metrics.refusedEvents(problems.length);
     return { confirmed: valid.map(reportKey), errors: problems };
   },

@@ -12,13 +12,16 @@ export type CommandPayload<Kind extends CommandKind> = Extract<Command, { kind: 
 const leaseMs = 60_000;
 const attemptsMax = 5;
 
-/** Queues a command in the transaction that it belongs to; `feed.transact` tells the data planes of it. */
+/**
+ * Queues a command in the transaction that it belongs to; `feed.transact` tells the data planes of it. With an id of
+ * its own it is queued once, however often this is called.
+ */
 export async function enqueueCommand<Kind extends CommandKind>(
   transaction: ConfigTransaction,
   kind: Kind,
   payload: CommandPayload<Kind>,
+  id: string = newId(),
 ): Promise<string> {
-  const id = newId();
   await transaction
     .insertInto("commands")
     .values({
@@ -33,6 +36,7 @@ export async function enqueueCommand<Kind extends CommandKind>(
       createdAtMs: Date.now(),
       finishedAtMs: null,
     })
+    .onConflict((conflict) => conflict.column("id").doNothing())
     .execute();
   return id;
 }
@@ -129,6 +133,18 @@ export async function failOrphans(store: Store, beforeMs: number): Promise<void>
     // Written out, as the index of these alone is used where SQLite sees the value.
     .where(sql<boolean>`status = 'QUEUED'`)
     .where("startedAtMs", "<", beforeMs)
+    // Of these the command is queued yet.
+    .where((row) =>
+      row.not(
+        row.exists(
+          row
+            .selectFrom("retries")
+            .select("retries.id")
+            .whereRef("retries.id", "=", "executions.id")
+            .where("state", "=", "STARTING"),
+        ),
+      ),
+    )
     .orderBy("startedAtMs")
     .limit(orphansAtOnceMax)
     .execute();

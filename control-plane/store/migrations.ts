@@ -227,4 +227,25 @@ export const executionMigrations: readonly string[] = [
       substr(stepResults, (step.value ->> 9) + 1, step.value ->> 8) AS results
     FROM executionEvents, json_each(stepsJson) AS step;
   `,
+  // Retries of failed executions.
+  `
+  ALTER TABLE executions ADD COLUMN retryOf TEXT;
+  ALTER TABLE executions ADD COLUMN retryNumber INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE executions ADD COLUMN maxRetryCount INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE executions ADD COLUMN uniqueRequestId TEXT;
+  ALTER TABLE executions ADD COLUMN retryNextAtMs INTEGER;
+  CREATE INDEX executionsByRetry ON executions (retryOf, retryNumber) WHERE retryOf IS NOT NULL;
+  CREATE INDEX executionsByRequestId ON executions (uniqueRequestId, instanceId, flowStableKey)
+    WHERE uniqueRequestId IS NOT NULL;
+  CREATE INDEX executionsByRetryTime ON executions (retryNextAtMs) WHERE retryNextAtMs IS NOT NULL;
+  CREATE TABLE retries (
+    id TEXT PRIMARY KEY, executionId TEXT NOT NULL, originId TEXT NOT NULL, originStartedAtMs INTEGER NOT NULL,
+    number INTEGER NOT NULL, instanceId TEXT NOT NULL, flowStableKey TEXT NOT NULL, uniqueRequestId TEXT,
+    dueAtMs INTEGER NOT NULL, state TEXT NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX retriesDue ON retries (dueAtMs) WHERE state IN ('WAITING', 'STARTING');
+  CREATE INDEX retriesByExecution ON retries (executionId);
+  CREATE INDEX retriesByRequestId ON retries (uniqueRequestId, instanceId, flowStableKey)
+    WHERE state = 'WAITING' AND uniqueRequestId IS NOT NULL;
+  `,
 ];

@@ -8,7 +8,7 @@ import type { Store } from "./store.ts";
 
 /** Stores a batch in one transaction; once it returns, every event of it is durable. */
 export function ingestReports(store: Store, events: readonly ReportEvent[]): Promise<IngestedCounts> {
-  const counts = { events: 0, executions: 0, ended: 0, rejections: 0 };
+  const counts = { events: 0, executions: 0, ended: 0, rejections: 0, retries: 0 };
   if (events.length === 0) return Promise.resolve(counts);
   return exclusively(store, (writer) =>
     writer.transaction(() => {

@@ -6,6 +6,7 @@ import type { ExecutionEvent, RejectionEvent, ReportEvent } from "../../shared/r
 import type { Sqlite } from "../../shared/sqlite.ts";
 import { eventParts, type KnownParts, partsLength } from "./eventParts.ts";
 import { openExecutionBuckets } from "./executionBuckets.ts";
+import { openRetryWriter, type RetryWriter } from "./retryWriter.ts";
 import type { ExecutionTables } from "./tables.ts";
 
 export interface IngestedCounts {
@@ -17,6 +18,8 @@ export interface IngestedCounts {
   ended: number;
   /** Rejections that were new. */
   rejections: number;
+  /** Executions that are to be run again. */
+  retries: number;
 }
 
 /** Writes into the executions database; its functions are called inside `exclusively` only. */
@@ -26,6 +29,7 @@ export interface ReportWriter {
   ingest(event: ReportEvent, counts: IngestedCounts): void;
   /** The record of an execution that the control plane starts itself, with its request. */
   insertStarted(row: StartedRow, requestJson: string): void;
+  readonly retries: RetryWriter;
   /** Deletes executions with all that was reported of them. */
   remove(ids: readonly string[]): void;
 }
@@ -62,6 +66,11 @@ const executionColumns = [
   "hasRequest",
   "bytes",
   "bucketAtMs",
+  "retryOf",
+  "retryNumber",
+  "maxRetryCount",
+  "uniqueRequestId",
+  "retryNextAtMs",
 ] as const satisfies (keyof ExecutionRow)[];
 /** What never changes. */
 const fixedColumns: readonly string[] = ["id", "startedAtMs", "bucketAtMs"];
@@ -107,6 +116,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
     .prepare<[string], number>("SELECT 1 FROM instances WHERE id = ? AND isSystem = 1")
     .pluck();
   const knownParts = openKnownParts(executions);
+  const retries = openRetryWriter(executions);
 
   const isTest = ({ invokeType, target: { instanceId, customerId } }: ExecutionEvent): 0 | 1 => {
     if (invokeType === "TEST" || invokeType === "TEST_ENDPOINT") return 1;
@@ -146,6 +156,11 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
       requestJson === null ? 0 : 1,
       bytes,
       buckets.take(event.startedAtMs),
+      event.retrying?.of ?? null,
+      event.retrying?.number ?? 0,
+      event.retrying?.most ?? 0,
+      event.retrying?.uniqueRequestId ?? null,
+      null,
     );
     return changes === 1;
   };
@@ -176,6 +191,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
       counts.events += 1;
       counts.executions += 1;
       if (event.finish !== null) counts.ended += 1;
+      counts.retries += retries.note(event, event.finish !== null);
     } else if (isStored.get(event.id, event.attempt, event.sequence) === undefined) {
       ingestFurther(event, readExecution.get(event.id)!, request, counts);
     }
@@ -208,11 +224,14 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
         isDebug: event.isDebug ? 1 : 0,
         replayOf: stored.replayOf ?? event.replayOf,
         invokedBy: stored.invokedBy ?? event.invokedBy,
+        maxRetryCount: event.retrying?.most ?? stored.maxRetryCount,
+        uniqueRequestId: event.retrying?.uniqueRequestId ?? stored.uniqueRequestId,
       });
       if (event.finish !== null) counts.ended += 1;
     }
     updateExecution.run(changed);
     storeEvent(event, parts, requestJson);
+    counts.retries += retries.note(event, !isEnded && event.finish !== null && changed.endedAtMs !== null);
   };
 
   const ingestRejection = (event: RejectionEvent, counts: IngestedCounts): void => {
@@ -239,6 +258,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
   };
 
   return {
+    retries,
     transaction(work) {
       try {
         return executions.transaction(work)();
@@ -266,6 +286,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
       for (const id of ids) {
         deleteEvents.run(id);
         deleteExecution.run(id);
+        retries.remove(id);
       }
       buckets.removeEmpty();
     },

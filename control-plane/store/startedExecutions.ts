@@ -30,7 +30,7 @@ export interface StartedExecution {
   request: StoredRequest;
 }
 
-type StartingKind = Exclude<CommandKind, "PREPARE_DEPLOY">;
+type StartingKind = Exclude<CommandKind, "PREPARE_DEPLOY" | "RETRY">;
 
 /** Returns the execution's id. */
 export async function startExecution<Kind extends StartingKind>(
@@ -57,11 +57,21 @@ export async function startExecution<Kind extends StartingKind>(
     customerUserId: null,
     preprocessFlowName: null,
     invokedBy: null,
+    ...noRetry,
   };
   await exclusively(store, (writer) => writer.transaction(() => writer.insertStarted(row, requestJson)));
   await feed.transact((transaction) => enqueueCommand(transaction, kind, payload(id)));
   return id;
 }
+
+/** Of what is not a retry itself. */
+export const noRetry = {
+  retryOf: null,
+  retryNumber: 0,
+  maxRetryCount: 0,
+  uniqueRequestId: null,
+  retryNextAtMs: null,
+} as const;
 
 export interface TestRequest {
   method?: string | null | undefined;

@@ -34,6 +34,7 @@ export interface ExecutionTables {
   executionSections: ExecutionSectionsTable;
   executionSteps: ExecutionStepsTable;
   rejections: RejectionsTable;
+  retries: RetriesTable;
 }
 
 /** `epoch`, `feedVersion`, `wrappedPepper`, `masterKeyCheck`, `resealedUnder`, `organizationId`, `organizationName`, ... */
@@ -324,6 +325,35 @@ interface ExecutionsTable {
   bytes: number;
   /** The bucket that `startedAtMs` lies in: see `executionBuckets.ts`. */
   bucketAtMs: number;
+  /** Of a retry: the execution that failed first. */
+  retryOf: string | null;
+  /** Which retry it is, from 1; 0 where it is none. */
+  retryNumber: number;
+  /** How many retries there may be; 0 where its flow has none. */
+  maxRetryCount: number;
+  uniqueRequestId: string | null;
+  /** When it is to be run again; null where it is not. */
+  retryNextAtMs: number | null;
+}
+
+/** `STARTING`: its record is there, and its command may be. */
+export type RetryState = "WAITING" | "STARTING" | "STARTED" | "CANCELED";
+
+/** What failed and is to be run again. */
+interface RetriesTable {
+  /** Of the execution that will run. */
+  id: string;
+  /** The execution that failed. */
+  executionId: string;
+  /** The one that failed first: that itself, or what it was a retry of. */
+  originId: string;
+  originStartedAtMs: number;
+  number: number;
+  instanceId: string;
+  flowStableKey: string;
+  uniqueRequestId: string | null;
+  dueAtMs: number;
+  state: RetryState;
 }
 
 interface ExecutionBucketsTable {

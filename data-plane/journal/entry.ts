@@ -36,6 +36,8 @@ export interface EntryMeta {
   isEndpointTest: boolean;
   /** True where its sender waits for more than that it is on disk: routing, the trigger's response, the result. */
   isWaiting: boolean;
+  /** Of a retry: the execution that failed first, and which retry of it this is. */
+  retry?: { of: string; number: number };
   route: EntryRoute;
   request: Omit<StoredRequest, "body">;
 }

@@ -16,6 +16,7 @@ import type { HttpResponse, RunAttributes, RunMeta, RunResult, TriggerOutcome } 
 import { BundleError, type Modules } from "./modules.ts";
 import { buildPayload } from "./payload.ts";
 import { plainCopy, TooLargeError } from "./plainCopy.ts";
+import { requestIdOf } from "./requestId.ts";
 
 export interface FlowRunOptions {
   /** The execution's uuid. */
@@ -80,7 +81,12 @@ export async function runFlow(options: FlowRunOptions): Promise<RunResult | null
     if (isFirst) {
       for (const name of ["onTrigger", "trigger", "integrationTrigger"])
         stepResults[name] ??= { results: ended.results };
-      options.onTrigger({ ok: true, response: ended.response ?? null }, isPassOnTrigger(step.action));
+      const triggered = {
+        ok: true,
+        response: ended.response ?? null,
+        ...requestIdOf(flow, ended.results),
+      } as const;
+      options.onTrigger(triggered, isPassOnTrigger(step.action));
     }
     last = isFirst ? { data: ended.results } : ended.returned;
     if (ended.endsFlow) break;

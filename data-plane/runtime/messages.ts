@@ -94,7 +94,10 @@ export interface RunResult {
   contentType?: string;
 }
 
-export type TriggerOutcome = { ok: true; response: HttpResponse | null } | { ok: false; message: string };
+/** `uniqueRequestId`: where the flow's retries have one. */
+export type TriggerOutcome =
+  | { ok: true; response: HttpResponse | null; uniqueRequestId?: string }
+  | { ok: false; message: string };
 
 export interface WorkEnd {
   status: "SUCCEEDED" | "FAILED";

@@ -152,7 +152,7 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
       onTrigger(outcome, isPassOn) {
         if (capture.isClosed()) return;
         // Nobody waits for the built-in triggers: their end travels with the run's.
-        if (isPassOn) triggerHeld = outcome;
+        if (isPassOn && !(outcome.ok && outcome.uniqueRequestId !== undefined)) triggerHeld = outcome;
         else send({ kind: "trigger", id, outcome, reports: capture.takeReports() });
       },
     }).then(
