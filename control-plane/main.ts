@@ -15,6 +15,7 @@ import type { Services } from "./context.ts";
 import { createMetrics } from "./metrics.ts";
 import { startRetention } from "./retention.ts";
 import { startRetryTicker } from "./retryTicker.ts";
+import { startScheduleTicker } from "./scheduleTicker.ts";
 import { startServer } from "./server.ts";
 import { openStore } from "./store/store.ts";
 
@@ -69,12 +70,14 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
     // Once the port is taken: a token that is made and not printed would be lost.
     const adminToken = await firstAdminToken(store, config);
     const stopRetention = startRetention(store, config, metrics.pruned);
+    const stopScheduleTicker = startScheduleTicker(services);
     log.info({ url, dataDir: config.dataDir }, "the control plane is up");
     return {
       url,
       adminToken,
       async stop() {
         log.info("the control plane stops");
+        await stopScheduleTicker();
         feed.close();
         await server.stop(config.drainTimeoutMs);
         await stopRetention();

@@ -20,6 +20,8 @@ export interface ControlMetrics {
   /** A row of the audit log. */
   audited(outcome: string): void;
   pruned(kind: PrunedKind, count: number): void;
+  /** Times of schedules that came: runs that were started, and those that were passed over. */
+  scheduled(outcome: "started" | "skipped", count: number): void;
   /** In Prometheus' text format. */
   text(): Promise<string>;
   contentType: string;
@@ -67,11 +69,17 @@ export function createMetrics(measured: Measured): ControlMetrics {
     "Rows deleted by retention: record for executions and rejections, audit for the audit log.",
     ["kind"],
   );
+  const scheduled = counter(
+    "schedule_ticks_total",
+    "Times of schedules that came: started, or skipped while the flow's last run had not ended.",
+    ["outcome"],
+  );
   // There from the first scrape on, so that a rate can be taken of the first one that comes.
   for (const kind of ["query", "mutation", "subscription", "none"]) {
     for (const outcome of ["ok", "refused", "failed"]) requests.inc({ kind, outcome }, 0);
   }
   for (const kind of ["record", "audit"]) pruned.inc({ kind }, 0);
+  for (const outcome of ["started", "skipped"]) scheduled.inc({ outcome }, 0);
   addFeedGauges(register, measured);
   addStoreGauges(register, measured);
 
@@ -91,6 +99,7 @@ export function createMetrics(measured: Measured): ControlMetrics {
     refusedEvents: (count) => refused.inc(count),
     audited: (outcome) => audited.inc({ outcome }),
     pruned: (kind, count) => pruned.inc({ kind }, count),
+    scheduled: (outcome, count) => scheduled.inc({ outcome }, count),
     text: () => register.metrics(),
     contentType: register.contentType,
   };

@@ -3,6 +3,7 @@
  * expire: whoever may read an object over GraphQL can hand its address to a plain HTTP client.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Invocation } from "../shared/invocations.ts";
 import type { StoredRequest } from "../shared/reports.ts";
 import type { Urls } from "./context.ts";
 import { readSignedPath, signPath } from "./signedPaths.ts";
@@ -67,6 +68,7 @@ export function shownRequest(request: StoredRequest): ShownRequest {
     body: request.body,
     receivedAt: new Date(request.receivedAtMs).toISOString(),
     requestId: request.requestId,
+    ...(request.invocation === undefined ? {} : { invocation: request.invocation }),
   };
 }
 
@@ -78,6 +80,8 @@ export interface ShownRequest {
   pathFragment: string;
   /** Base64, or null where there was none. */
   body: string | null;
+  /** What started it, where that was no request. */
+  invocation?: Invocation;
   receivedAt: string;
   /** What the sender called it, or was told that it is called. */
   requestId: string;

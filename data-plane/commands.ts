@@ -6,6 +6,7 @@ import { type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
 import { type AdmissionRequest, admit } from "./admission.ts";
 import type { Executions } from "./executions.ts";
+import { invokeFlow } from "./invokeFlow.ts";
 import { keyChecksOfCommands } from "./keyChecks.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
@@ -91,6 +92,8 @@ function perform(options: CommandsOptions, command: Command): Promise<string | n
       return replay(options, command.payload);
     case "RETRY":
       return retry(options, command.payload);
+    case "INVOKE_FLOW":
+      return invokeFlow(options, command.payload);
     case "PREPARE_DEPLOY":
       return prepareDeploy(options, command.payload);
   }

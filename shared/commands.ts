@@ -40,6 +40,24 @@ export type Command = { id: string; attempts: number } & (
       };
     }
   | {
+      /**
+       * Run one flow of an instance because of something else than a request: the request's `invocation` says what.
+       * `feedVersion`: the change of configuration that it follows.
+       */
+      kind: "INVOKE_FLOW";
+      payload: {
+        executionId: string;
+        instanceId: string;
+        flowStableKey: string;
+        feedVersion: number;
+        invokeType: InvokeType;
+        isDebug: boolean;
+        replayOf: string | null;
+        invokedBy: string | null;
+        request: StoredRequest;
+      };
+    }
+  | {
       /** Fetch and load what an instance's version runs on, so that a bundle that can't load fails the deploy. */
       kind: "PREPARE_DEPLOY";
       payload: { instanceId: string; definitionDigest: string };

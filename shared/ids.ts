@@ -2,7 +2,7 @@
  * Ids of records. Inside the planes an id is a UUIDv7 (sorted by time of creation); outside it is a Relay
  * node id, the base64 of `Type:uuid`, as in Prismatic's API.
  */
-import { randomBytes, randomFillSync } from "node:crypto";
+import { createHash, randomBytes, randomFillSync } from "node:crypto";
 
 export type NodeType =
   | "ApiKey"
@@ -57,6 +57,14 @@ export function newId(): string {
   putByte(21, pool[poolAt++]!);
   for (let at = 24; at < 36; at += 2) putByte(at, pool[poolAt++]!);
   return text.toString("latin1");
+}
+
+/** The same id for the same time and text, at the place among the others that its time has. */
+export function derivedId(atMs: number, text: string): string {
+  const digest = createHash("sha256").update(text).digest("hex");
+  const time = atMs.toString(16).padStart(12, "0").slice(-12);
+  const variant = ((Number.parseInt(digest[3]!, 16) & 0x3) | 0x8).toString(16);
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${digest.slice(0, 3)}-${variant}${digest.slice(4, 7)}-${digest.slice(7, 19)}`;
 }
 
 function startMs(ms: number): void {

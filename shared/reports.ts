@@ -3,6 +3,7 @@
  * rejections. All are idempotent: the same event twice changes nothing, and the first finish wins.
  */
 import type { ErrorCode, ExecutionErrorCode } from "./errors.ts";
+import type { Invocation } from "./invocations.ts";
 
 /** A request as the journal keeps it: whole, but for the Api-Key header, of which only HMACs are left. */
 export interface StoredRequest {
@@ -24,9 +25,22 @@ export interface StoredRequest {
   requestId: string;
   /** The token of the URL it was sent to. */
   token: string;
+  /** What it was started by; missing where that was the request itself. */
+  invocation?: Invocation;
 }
 
-export type InvokeType = "WEBHOOK" | "TEST" | "TEST_ENDPOINT" | "REPLAY" | "CROSS_FLOW";
+export const invokeTypes = [
+  "WEBHOOK",
+  "TEST",
+  "TEST_ENDPOINT",
+  "REPLAY",
+  "CROSS_FLOW",
+  "SCHEDULED",
+  "DEPLOY_FLOW",
+  "TEAR_DOWN_FLOW",
+] as const;
+
+export type InvokeType = (typeof invokeTypes)[number];
 
 /** Where an execution was routed to; null members are not known (yet). */
 export interface ExecutionTarget {

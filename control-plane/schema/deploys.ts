@@ -4,9 +4,15 @@ import type { Context } from "../context.ts";
 import { flowsWithoutKey } from "../store/apiKeys.ts";
 import { enqueueCommand } from "../store/commandQueue.ts";
 import { type ConfiguredVersion, configuredVersionOf, readDefinition } from "../store/configuredVersions.ts";
-import { missingConfigVariables, readConfigVariables, sealedConfigVarsOf } from "../store/configVariables.ts";
+import {
+  configVarValues,
+  missingConfigVariables,
+  readConfigVariables,
+  sealedConfigVarsOf,
+} from "../store/configVariables.ts";
 import { touchInstance } from "../store/feedVersions.ts";
-import type { ConfigTransaction } from "../store/store.ts";
+import { resetSchedules, scheduleProblems } from "../store/schedules.ts";
+import type { ConfigTransaction, Store } from "../store/store.ts";
 import { waitForCommand, waitForDataPlanes } from "../waitForDataPlanes.ts";
 import { ensureFlowConfigs } from "./flowConfigs.ts";
 import { notFound } from "./inputs.ts";
@@ -31,7 +37,9 @@ export async function deploy(
   const outcome = isAnyoneLive ? await waitForCommand(context, commandId, config.deployWaitMs) : null;
   if (outcome !== null && outcome.error !== null) {
     log.warn({ instanceId: id, error: outcome.error }, "a deploy was undone");
-    const undone = await feed.transact((transaction) => undoDeploy(transaction, before, after));
+    const undone = await feed.transact((transaction) =>
+      undoDeploy(transaction, context.store, before, after),
+    );
     await waitForDataPlanes(context, undone);
     throw new InputError(wholeInput, `The deploy was undone: ${outcome.error}`);
   }
@@ -64,6 +72,7 @@ async function writeDeploy(
   }
   await refuseWithoutKeys(transaction, id, configured);
   await refuseSecondShared(transaction, before, configured);
+  await refuseSchedules(transaction, store, id, configured);
   // The definition that it ran on may be in use no more: it is touched before the row forgets it.
   await touchInstance(transaction, id);
   const now = Date.now();
@@ -76,6 +85,7 @@ async function writeDeploy(
   };
   await transaction.updateTable("instances").set(changes).where("id", "=", id).execute();
   await ensureFlowConfigs(transaction, id, configured);
+  await resetSchedules(transaction, store, id);
   const version = await touchInstance(transaction, id);
   const commandId = await enqueueCommand(transaction, "PREPARE_DEPLOY", {
     instanceId: id,
@@ -87,6 +97,7 @@ async function writeDeploy(
 /** Back to what was deployed before, unless somebody has deployed again meanwhile. */
 async function undoDeploy(
   transaction: ConfigTransaction,
+  store: Store,
   before: InstanceRow,
   after: InstanceRow,
 ): Promise<number> {
@@ -102,6 +113,7 @@ async function undoDeploy(
     .where("id", "=", before.id)
     .where("deployedAtMs", "=", after.deployedAtMs)
     .execute();
+  await resetSchedules(transaction, store, before.id);
   return touchInstance(transaction, before.id);
 }
 
@@ -119,6 +131,17 @@ function refuseMissing(keys: string[]): void {
     wholeInput,
     `These config variables have no value: ${keys.map((key) => `"${key}"`).join(", ")}.`,
   );
+}
+
+async function refuseSchedules(
+  transaction: ConfigTransaction,
+  store: Store,
+  id: string,
+  { definition }: ConfiguredVersion,
+): Promise<void> {
+  const given = await readConfigVariables(transaction, store, id);
+  const problems = scheduleProblems(definition.flows, configVarValues(definition, given));
+  if (problems.length > 0) throw new InputError(wholeInput, problems);
 }
 
 async function refuseWithoutKeys(

@@ -1,6 +1,7 @@
 /** Executions: one webhook's whole story. A customer sees the flow part of its own, and no routing reasons. */
 import { type ErrorCode, errorCatalogue } from "../../shared/errors.ts";
 import { isUuid } from "../../shared/ids.ts";
+import { invokeTypes } from "../../shared/reports.ts";
 import { type Context, isOrganization, maySeeCustomer } from "../context.ts";
 import { shownRequest, signedAddress } from "../results.ts";
 import type { ExecutionDatabase } from "../store/store.ts";
@@ -117,7 +118,7 @@ builder.node(Execution, {
       description: "Why it failed, as a stable code.",
     }),
     invokeType: t.exposeString("invokeType", {
-      description: "What started it: WEBHOOK, TEST, TEST_ENDPOINT, REPLAY or CROSS_FLOW.",
+      description: `What started it: ${invokeTypes.join(", ")}.`,
     }),
     isTestExecution: t.boolean({
       description: "Whether it is a test.",

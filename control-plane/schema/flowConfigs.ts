@@ -5,6 +5,7 @@ import { isAcceptableKey, isMask } from "../../shared/secrets.ts";
 import { type Context, maySeeCustomer, type Urls, viewerName } from "../context.ts";
 import { findKey, insertKey, isValidKey, keysOf, maskOf, updateKey } from "../store/apiKeys.ts";
 import { type ConfiguredVersion, configuredVersionOf } from "../store/configuredVersions.ts";
+import { nextRunOf } from "../store/schedules.ts";
 import type { ConfigDatabase, ConfigTransaction } from "../store/store.ts";
 import { builder } from "./builder.ts";
 import { pageOfList } from "./connections.ts";
@@ -193,6 +194,13 @@ builder.node(InstanceFlowConfig, {
     webhookUrl: t.string({
       description: "Where webhooks for this flow are posted to.",
       resolve: (item, _args, { urls }) => webhookUrlOf(item, urls),
+    }),
+    nextScheduledRunAt: t.field({
+      type: "DateTime",
+      nullable: true,
+      description:
+        "When its schedule starts it next; null where what is deployed has no schedule for it, or the instance is paused.",
+      resolve: ({ row }, _args, { store }) => nextRunOf(store.config, row.instanceId, row.stableKey),
     }),
     apiKeys: t.stringList({
       description: "Masks of the flow's valid keys: their start and end.",

@@ -5,6 +5,7 @@ import { type Context, customerScope, maySeeCustomer } from "../context.ts";
 import { type ConfiguredVersion, configuredVersionOf, readVersion } from "../store/configuredVersions.ts";
 import { missingConfigVariables, readConfigVariables } from "../store/configVariables.ts";
 import { touchInstance } from "../store/feedVersions.ts";
+import { resetSchedules } from "../store/schedules.ts";
 import type { ConfigDatabase, ConfigTransaction } from "../store/store.ts";
 import { waitForDataPlanes } from "../waitForDataPlanes.ts";
 import { builder } from "./builder.ts";
@@ -373,6 +374,7 @@ mutation("updateInstance", {
       if (row.isSystem === 1 && input.configVariables && configured !== null) {
         await applyDraftConfigVariables(transaction, store, id, configured.definition);
       }
+      if (next.enabled !== row.enabled) await resetSchedules(transaction, store, id);
       return { version: await touchInstance(transaction, id), instance: next };
     });
     const pendingDataPlanes = await waitForDataPlanes(context, version);

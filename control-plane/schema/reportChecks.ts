@@ -3,7 +3,7 @@
  * where zod takes 12); what it does not let through goes to zod, which has the last word and the words.
  */
 import { z } from "zod";
-import type { ExecutionEvent, ReportEvent } from "../../shared/reports.ts";
+import { type ExecutionEvent, invokeTypes, type ReportEvent } from "../../shared/reports.ts";
 
 const partsMax = 100_000;
 const idLengthMax = 100;
@@ -35,6 +35,7 @@ const requestShape = z.object({
   receivedAtMs: time,
   requestId: text,
   token: text,
+  invocation: z.looseObject({ kind: text }).optional(),
 });
 const targetShape = z.object({
   integrationId: id,
@@ -56,7 +57,7 @@ const executionShape = z.object({
   id,
   attempt: count,
   sequence: count,
-  invokeType: z.enum(["WEBHOOK", "TEST", "TEST_ENDPOINT", "REPLAY", "CROSS_FLOW"]),
+  invokeType: z.enum(invokeTypes),
   startedAtMs: time,
   isDebug: z.boolean(),
   target: targetShape,
@@ -137,7 +138,7 @@ export function isExecutionEvent(value: unknown): value is ExecutionEvent {
     isId(value["id"]) &&
     isCount(value["attempt"]) &&
     isCount(value["sequence"]) &&
-    invokeTypes.has(value["invokeType"]) &&
+    knownInvokeTypes.has(value["invokeType"]) &&
     isCount(value["startedAtMs"]) &&
     typeof value["isDebug"] === "boolean" &&
     isTarget(value["target"]) &&
@@ -152,9 +153,10 @@ export function isExecutionEvent(value: unknown): value is ExecutionEvent {
   );
 }
 
-const invokeTypes = new Set<unknown>(executionShape.shape.invokeType.options);
+const knownInvokeTypes = new Set<unknown>(invokeTypes);
 const severities = new Set<unknown>(severity.options);
-const requestFieldCount = Object.keys(requestShape.shape).length;
+/** Without `invocation`, which few have. */
+const requestFieldCount = Object.keys(requestShape.shape).length - 1;
 
 const isObject = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -198,7 +200,9 @@ const isRequest = (value: unknown): boolean =>
   isCount(value["receivedAtMs"]) &&
   isText(value["requestId"]) &&
   isText(value["token"]) &&
-  Object.keys(value).length === requestFieldCount;
+  Object.keys(value).length === requestFieldCount + (isInvoked(value) ? 1 : 0);
+
+const isInvoked = ({ invocation }: Fields): boolean => isObject(invocation) && isText(invocation["kind"]);
 
 const isHeader = (value: unknown): boolean =>
   Array.isArray(value) && value.length === 2 && typeof value[0] === "string" && typeof value[1] === "string";

@@ -108,6 +108,15 @@ export const configMigrations: readonly string[] = [
   `
   CREATE INDEX instancesByDeployedVersion ON instances (deployedVersionId, isSystem);
   `,
+  // What was deployed before has no rows until it is deployed again: there is no definition here to read it from.
+  `
+  CREATE TABLE schedules (
+    instanceId TEXT NOT NULL REFERENCES instances(id) ON DELETE CASCADE, stableKey TEXT NOT NULL, cron TEXT NOT NULL,
+    timeZone TEXT NOT NULL,
+    nextAtMs INTEGER, isLate INTEGER NOT NULL DEFAULT 0, lastExecutionId TEXT, PRIMARY KEY (instanceId, stableKey)
+  ) WITHOUT ROWID;
+  CREATE INDEX schedulesByNext ON schedules (nextAtMs) WHERE nextAtMs IS NOT NULL;
+  `,
 ];
 
 export const executionMigrations: readonly string[] = [

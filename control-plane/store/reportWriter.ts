@@ -35,7 +35,8 @@ export interface ReportWriter {
 }
 
 type ExecutionRow = ExecutionTables["executions"];
-type StartedRow = Omit<ExecutionRow, "hasRequest" | "bytes" | "bucketAtMs">;
+/** The record of an execution that the control plane starts, as it is before its request is counted in. */
+export type StartedRow = Omit<ExecutionRow, "hasRequest" | "bytes" | "bucketAtMs">;
 
 /** All columns, in the table's order. */
 const executionColumns = [

@@ -10,6 +10,7 @@ import { keyHmac } from "../../shared/secrets.ts";
 import type { ChangeFeed } from "../changeFeed.ts";
 import { type CommandPayload, enqueueCommand } from "./commandQueue.ts";
 import { exclusively } from "./reportIngestion.ts";
+import type { StartedRow } from "./reportWriter.ts";
 import type { Store } from "./store.ts";
 
 export interface StartedExecution {
@@ -40,8 +41,18 @@ export async function startExecution<Kind extends StartingKind>(
   payload: (executionId: string) => CommandPayload<Kind>,
 ): Promise<string> {
   const id = newId();
-  const { request, isTest, isDebug, ...columns } = started;
-  const requestJson = JSON.stringify(request);
+  const { row, requestJson } = startedRow(id, started, Date.now());
+  await exclusively(store, (writer) => writer.transaction(() => writer.insertStarted(row, requestJson)));
+  await feed.transact((transaction) => enqueueCommand(transaction, kind, payload(id)));
+  return id;
+}
+
+/** The record of an execution that waits for a data plane. */
+export function startedRow(
+  id: string,
+  { request, isTest, isDebug, ...columns }: StartedExecution,
+  startedAtMs: number,
+): { row: StartedRow; requestJson: string } {
   const row = {
     id,
     ...columns,
@@ -49,7 +60,7 @@ export async function startExecution<Kind extends StartingKind>(
     isTest: isTest ? 1 : 0,
     isDebug: isDebug ? 1 : 0,
     attempt: 1,
-    startedAtMs: Date.now(),
+    startedAtMs,
     endedAtMs: null,
     errorCode: null,
     error: null,
@@ -59,9 +70,7 @@ export async function startExecution<Kind extends StartingKind>(
     invokedBy: null,
     ...noRetry,
   };
-  await exclusively(store, (writer) => writer.transaction(() => writer.insertStarted(row, requestJson)));
-  await feed.transact((transaction) => enqueueCommand(transaction, kind, payload(id)));
-  return id;
+  return { row, requestJson: JSON.stringify(request) };
 }
 
 /** Of what is not a retry itself. */

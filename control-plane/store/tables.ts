@@ -17,6 +17,7 @@ export interface ConfigTables {
   instances: InstancesTable;
   instanceConfigVariables: InstanceConfigVariablesTable;
   instanceFlowConfigs: InstanceFlowConfigsTable;
+  schedules: SchedulesTable;
   apiKeys: ApiKeysTable;
   feedEntities: FeedEntitiesTable;
   dataPlanes: DataPlanesTable;
@@ -205,6 +206,21 @@ interface InstanceFlowConfigsTable {
   token: string;
   /** Who may post to the flow's own URL: JSON list of addresses and CIDR ranges. */
   allowedAddressesJson: string;
+}
+
+/** A scheduled flow of a deployed, enabled instance. */
+interface SchedulesTable {
+  instanceId: string;
+  stableKey: string;
+  cron: string;
+  /** IANA name; "" for UTC. */
+  timeZone: string;
+  /** Null where no time is to come. */
+  nextAtMs: number | null;
+  /** 1 where its time was missed, and what it started last has not ended: then that is waited for. */
+  isLate: number;
+  /** The execution that it started last. */
+  lastExecutionId: string | null;
 }
 
 interface ApiKeysTable {

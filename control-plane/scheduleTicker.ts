@@ -1,0 +1,139 @@
+/**
+ * Starts scheduled flows at their times. What became due while no control plane was there is started once; while a
+ * flow's last run has not ended, a time of its schedule is passed over.
+ */
+
+import { messageOf } from "../shared/errors.ts";
+import { derivedId } from "../shared/ids.ts";
+import type { Services } from "./context.ts";
+import { nextRunAfter } from "./cron.ts";
+import {
+  type DeployedFlow,
+  enqueueInvoked,
+  type InvokedFlow,
+  insertInvoked,
+  removeInvoked,
+} from "./store/invokedFlows.ts";
+import { scheduledFlows, unendedOf } from "./store/scheduledFlows.ts";
+import { changeSchedule, dueSchedules, nextDueAtMs, type ScheduleRow } from "./store/schedules.ts";
+
+type Ticking = Pick<Services, "store" | "feed" | "metrics" | "log">;
+
+const dueAtOnceMax = 100;
+/** Asking for the next time is one look into an index, and sees what others of the same store have changed. */
+const lookMs = 1_000;
+const pauseMin = 5;
+const lateAfterMs = 3 * lookMs;
+
+/** Runs until the returned function is called, which waits for the step under way. */
+export function startScheduleTicker(services: Ticking): () => Promise<void> {
+  const { store, log } = services;
+  let isStopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let step: Promise<void> = Promise.resolve();
+
+  const tick = async (): Promise<number> => {
+    const isMore = (await startDue(services, Date.now())) === dueAtOnceMax;
+    if (isMore) return pauseMin;
+    const nextAtMs = await nextDueAtMs(store.config);
+    return nextAtMs === null ? lookMs : Math.min(lookMs, Math.max(pauseMin, nextAtMs - Date.now()));
+  };
+  const next = (pauseMs: number): void => {
+    if (isStopped) return;
+    timer = setTimeout(() => {
+      step = tick().then(next, (error: unknown) => {
+        log.warn({ reason: messageOf(error) }, "scheduled flows could not be started; it is tried again");
+        next(lookMs);
+      });
+    }, pauseMs);
+    timer.unref();
+  };
+  next(0);
+  return async () => {
+    isStopped = true;
+    clearTimeout(timer);
+    await step;
+  };
+}
+
+interface Decision {
+  row: ScheduleRow;
+  changes: Pick<ScheduleRow, "nextAtMs" | "isLate" | "lastExecutionId">;
+  /** What is started; null where nothing is. */
+  invoked: InvokedFlow | null;
+  isSkipped: boolean;
+}
+
+/** Returns how many were due. */
+async function startDue(services: Ticking, nowMs: number): Promise<number> {
+  const { store, feed } = services;
+  const due = await dueSchedules(store.config, nowMs, dueAtOnceMax);
+  if (due.length === 0) return 0;
+  const lastIds = due.flatMap((row) => row.lastExecutionId ?? []);
+  const running = await unendedOf(store, lastIds, nowMs);
+  const flows = await scheduledFlows(store.config, due);
+  const decisions = due.map((row) => decide(row, running, flows.get(row), nowMs));
+  const invoked = decisions.flatMap((decision) => decision.invoked ?? []);
+  await insertInvoked(store, invoked);
+  const started = await feed.transact(async (transaction) => {
+    const changed: Decision[] = [];
+    for (const decision of decisions)
+      if (await changeSchedule(transaction, decision.row, decision.changes)) changed.push(decision);
+    const starting = changed.flatMap((decision) => decision.invoked ?? []);
+    await enqueueInvoked(transaction, starting);
+    return starting;
+  });
+  // The schedule was changed meanwhile, or its instance removed.
+  const lost = invoked.filter((each) => !started.includes(each));
+  if (lost.length > 0)
+    await removeInvoked(
+      store,
+      lost.map(({ executionId }) => executionId),
+    );
+  tell(services, decisions, started.length);
+  return due.length;
+}
+
+function decide(
+  row: ScheduleRow,
+  running: ReadonlySet<string>,
+  deployed: DeployedFlow | undefined,
+  nowMs: number,
+): Decision {
+  const { instanceId, stableKey, lastExecutionId } = row;
+  const tickAtMs = row.nextAtMs!;
+  const nextAtMs = nextRunAfter(row, nowMs);
+  const none = { row, invoked: null, isSkipped: false };
+  if (deployed === undefined) return { ...none, changes: { nextAtMs, isLate: 0, lastExecutionId } };
+  if (lastExecutionId !== null && running.has(lastExecutionId)) {
+    // Nobody was there at its time. The last run may have ended long ago, and its report be on its way.
+    if (row.isLate === 1 || nowMs - tickAtMs > lateAfterMs)
+      return { ...none, changes: { nextAtMs: nowMs + lookMs, isLate: 1, lastExecutionId } };
+    return { ...none, changes: { nextAtMs, isLate: 0, lastExecutionId }, isSkipped: true };
+  }
+  const executionId = derivedId(tickAtMs, `${instanceId} ${stableKey} ${tickAtMs}`);
+  return {
+    row,
+    changes: { nextAtMs, isLate: 0, lastExecutionId: executionId },
+    invoked: {
+      executionId,
+      invokeType: "SCHEDULED",
+      invocation: { kind: "schedule", tickAtMs },
+      deployed,
+    },
+    isSkipped: false,
+  };
+}
+
+function tell({ metrics, log }: Ticking, decisions: readonly Decision[], started: number): void {
+  metrics.scheduled("started", started);
+  for (const { row, isSkipped } of decisions) {
+    if (!isSkipped) continue;
+    metrics.scheduled("skipped", 1);
+    const { instanceId, stableKey, lastExecutionId } = row;
+    log.warn(
+      { instanceId, flow: stableKey, executionId: lastExecutionId },
+      "a time of a schedule was passed over: its last run has not ended",
+    );
+  }
+}
