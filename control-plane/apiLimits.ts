@@ -24,9 +24,9 @@ const megabyte = 1024 * 1024;
 /** Bytes of a request, by who sends it; nobody's is read before it is known who that is. */
 function bodyBytesMax(viewer: Viewer | null): number {
   switch (viewer?.role) {
-    // A batch of reports: its step results and logs have limits of their own.
+    // A batch of reports: step results, logs and states have limits of their own. A lone event may carry three states.
     case "DATA_PLANE":
-      return 64 * megabyte;
+      return 320 * megabyte;
     // Definitions, components and test payloads, as JSON inside JSON.
     case "ADMIN":
       return 32 * megabyte;

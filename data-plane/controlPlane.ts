@@ -3,6 +3,7 @@ import { createClient } from "graphql-sse";
 import type { Command, CommandResult } from "../shared/commands.ts";
 import type { FeedPage } from "../shared/feed.ts";
 import { newId } from "../shared/ids.ts";
+import type { StateKey, StoredState } from "../shared/states.ts";
 import { BundleRefusedError } from "./bundles.ts";
 import { graphql } from "./generated/gql.ts";
 import type { FeedSubscription, ReportEventsMutation, TypedDocumentString } from "./generated/graphql.ts";
@@ -13,6 +14,14 @@ import type { ReportAnswer } from "./reporter.ts";
 
 export type FeedPoke = FeedSubscription["feed"];
 
+export interface StateOwnersPage {
+  /** Of the control plane's store. */
+  epoch: string;
+  ownerIds: string[];
+  position: number;
+  hasMore: boolean;
+}
+
 export interface ControlPlane {
   /** Calls `onPoke` at every poke until `stop`; reconnects by itself. */
   subscribe(onPoke: (poke: FeedPoke) => void, onLost: (reason: string) => void): { stop(): void };
@@ -20,6 +29,12 @@ export interface ControlPlane {
   acknowledge(epoch: string, version: number): Promise<void>;
   leaseCommands(most: number): Promise<Command[]>;
   completeCommands(results: CommandResult[]): Promise<void>;
+  /** Who keeps state, from a position on. */
+  stateOwners(after: number, first: number): Promise<StateOwnersPage>;
+  /** In the order of the question: null where there is none, SAME where it is of the version named. */
+  flowStates(
+    known: readonly (StateKey & { version: string | null })[],
+  ): Promise<(StoredState | "SAME" | "LATER" | null)[]>;
   report(events: readonly Pick<StoredReport, "json">[]): Promise<ReportAnswer>;
   reportKeyUse(uses: KeyUseReport[]): Promise<void>;
   confirmMasterKeys(held: MasterKeysHeld): Promise<void>;
@@ -94,6 +109,18 @@ const ReportEventsDocument = graphql(`
         messages
       }
     }
+  }
+`);
+
+const StateOwnersDocument = graphql(`
+  query stateOwners($after: Float!, $first: Int!) {
+    stateOwners(after: $after, first: $first)
+  }
+`);
+
+const FlowStatesDocument = graphql(`
+  query flowStates($known: JSON!) {
+    flowStates(known: $known)
   }
 `);
 
@@ -218,6 +245,14 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
         input: { dataPlaneId, results },
       });
       refuseErrors(completeCommands.errors);
+    },
+    async stateOwners(after, first) {
+      const { stateOwners } = await request(StateOwnersDocument, { after, first });
+      return stateOwners as StateOwnersPage;
+    },
+    async flowStates(known) {
+      const { flowStates } = await request(FlowStatesDocument, { known });
+      return flowStates as Awaited<ReturnType<ControlPlane["flowStates"]>>;
     },
     async report(events) {
       // The events are JSON already, the greater part of what this process writes: put in as they are.

@@ -42,6 +42,7 @@ const retryingJson = (retrying: Retrying | null): string =>
 
 function finishJson(finish: ExecutionFinish | null): string {
   if (finish === null) return "null";
-  if (finish.error !== null || finish.errorCode !== null) return JSON.stringify(finish);
+  if (finish.error !== null || finish.errorCode !== null || finish.states !== undefined)
+    return JSON.stringify(finish);
   return `{"status":"${finish.status}","endedAtMs":${finish.endedAtMs},"errorCode":null,"error":null,"answerStatus":${finish.answerStatus}}`;
 }

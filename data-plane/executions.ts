@@ -43,8 +43,12 @@ import {
   type Runner,
   type RunOutcome,
 } from "./runs.ts";
+import type { StateTexts } from "./runtime/messages.ts";
 import { requestJsonOf } from "./runtime/requestJson.ts";
 import { createScheduler } from "./scheduler.ts";
+import { asChanged, type StateChanges, withChanges } from "./states/changes.ts";
+import { type RunStateKeys, stateKeysOf, withStates } from "./states/keys.ts";
+import type { States } from "./states/states.ts";
 import { createSuspects, type SuspectPlace } from "./suspects.ts";
 import { withTraceparent } from "./traceContext.ts";
 import type { RunTrace, Tracing } from "./tracing.ts";
@@ -116,6 +120,7 @@ export interface ExecutionsOptions {
   isObserved(status: ExecutionFinish["status"], id: string): boolean;
   onEnded(ended: EndedExecution): void;
   tracing: Tracing | null;
+  states: States;
 }
 
 /** An execution that was running at this many deaths of the process is not run again. */
@@ -154,6 +159,10 @@ interface Task {
   writing: Promise<void> | null;
   /** Of one that may have taken an earlier process down. */
   suspectPlace: SuspectPlace | null;
+  /** What its next part begins with; undefined until that is known. */
+  states: StateTexts | null | undefined;
+  /** What its preprocess part has changed. */
+  stateChanges: StateChanges | null;
 }
 
 const newTask = (pending: PendingEntry, isFresh: boolean): Task => ({
@@ -177,6 +186,8 @@ const newTask = (pending: PendingEntry, isFresh: boolean): Task => ({
   requestJson: null,
   writing: null,
   suspectPlace: null,
+  states: undefined,
+  stateChanges: null,
 });
 
 export function createExecutions(options: ExecutionsOptions): Executions {
@@ -290,6 +301,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       else fail(task, "INTERNAL", messageOf(error));
       return null;
     }
+    if (task.states === undefined && !hasStates(task, task.plan)) return null;
     if (!task.isStarted) {
       const nodeId = toNodeId("InstanceExecutionResult", pending.id);
       log(task, "FLOW", "INFO", `Starting Instance Execution ${nodeId}`);
@@ -297,6 +309,34 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     if (tracing !== null) task.trace ??= tracing.begin(task.pending, task.head!, task.metaJson!);
     return runOf(task, task.plan);
   }
+
+  /** False where it waits for them, or ended since they can't be had. It keeps its slot: who comes after waits, too. */
+  function hasStates(task: Task, plan: Plan): boolean {
+    const keys = keysOf(task, plan);
+    const { stateChanges } = task;
+    const take = (stored: StateTexts | null) => {
+      task.states = stateChanges === null ? stored : asChanged(stored, keys, stateChanges);
+    };
+    const stored = options.states.read(keys);
+    if (!(stored instanceof Promise)) {
+      take(stored);
+      return true;
+    }
+    stored.then(
+      (found) => {
+        if (isStopped) return;
+        take(found);
+        startAll([task]);
+      },
+      (error) => {
+        if (!isStopped) fail(task, "STATE_UNAVAILABLE", messageOf(error));
+      },
+    );
+    return false;
+  }
+
+  const keysOf = (task: Task, { route, systemInstanceId }: Plan): RunStateKeys =>
+    stateKeysOf({ ...route, systemInstanceId, isEndpointTest: task.head!.isEndpointTest });
 
   function tryFind(task: Task): Plan | null {
     try {
@@ -351,10 +391,12 @@ export function createExecutions(options: ExecutionsOptions): Executions {
 
   function runOf(task: Task, plan: Plan): Run {
     const { part } = plan;
+    const meta =
+      task.trace === null ? task.metaJson! : withTraceparent(task.metaJson!, task.trace.traceparent);
     return {
       context: plan.context,
       part,
-      meta: task.trace === null ? task.metaJson! : withTraceparent(task.metaJson!, task.trace.traceparent),
+      meta: task.states == null ? meta : withStates(meta, task.states),
       body: task.body,
       firstSequence: task.reports.nextSequence,
       needsResult: part === "PREPROCESS" || (task.answers?.needsResult() ?? false),
@@ -383,6 +425,8 @@ export function createExecutions(options: ExecutionsOptions): Executions {
           collect(task, outcome.reports);
           task.requestJson = outcome.requestJson;
           task.thread = outcome.thread;
+          if (outcome.states != null)
+            task.stateChanges = withChanges(task.stateChanges, keysOf(task, plan), outcome.states);
           if (part === "PREPROCESS") route(task, outcome);
           else {
             task.answers?.onEnd(outcome);
@@ -438,6 +482,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       return { code: "INSTANCE_PAUSED", reason, retryAfter: null };
     }
     task.plan = plans.ofTarget(routed.target, task.plan!);
+    task.states = undefined;
     task.answers?.onRouted(flow);
     // From here on its instance counts.
     letGo(task);
@@ -500,6 +545,9 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       answerStatus,
       ...(retry === undefined ? {} : { retry }),
     };
+    const { stateChanges } = task;
+    if (status === "SUCCEEDED" && stateChanges !== null && stateChanges.kept.size > 0)
+      finished.states = options.states.writes(stateChanges);
     countEnd(stats, finished, task.takenAtMs);
     tell(task, finished);
     write(task, finished);
@@ -534,14 +582,14 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     const key = `${pending.id}/${pending.attempt}/${task.events}`;
     task.reports = noReports(task.reports.nextSequence);
     const isEnd = finished !== null;
-    const writing =
-      task.writing === null
-        ? report(pending, key, json, isEnd)
-        : task.writing.then(() => report(pending, key, json, isEnd));
+    const states = finished?.states;
+    const keep = () => report(pending, key, json, isEnd, states !== undefined);
+    const writing = task.writing === null ? keep() : task.writing.then(keep);
     task.writing = writing;
     writing.then(
       () => {
         if (task.writing === writing) task.writing = null;
+        if (states !== undefined) options.states.saved(key, pending.id, states);
         reporter.notify();
         if (isEnd) finish(task);
       },
@@ -556,20 +604,19 @@ export function createExecutions(options: ExecutionsOptions): Executions {
   }
 
   /** Rejects where the journal is closed. */
-  function report(pending: PendingEntry, key: string, json: string, isEnd: boolean): Promise<void> {
-    return journal!
-      .report(pending, key, json, isEnd)
-      .catch((error) => retryReport(pending, key, json, isEnd, error));
-  }
-
-  /** A full disk keeps the record in memory until there is room; its slot is taken, which bounds how many. */
-  async function retryReport(
+  function report(
     pending: PendingEntry,
     key: string,
     json: string,
     isEnd: boolean,
-    error: unknown,
+    hasStates: boolean,
   ): Promise<void> {
+    const write = () => journal!.report(pending, key, json, isEnd, hasStates);
+    return write().catch((error) => retryReport(write, error));
+  }
+
+  /** A full disk keeps the record in memory until there is room; its slot is taken, which bounds how many. */
+  async function retryReport(write: () => Promise<void>, error: unknown): Promise<void> {
     unrecorded++;
     try {
       for (let problem = error; ; ) {
@@ -577,7 +624,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
         warnOnce("records wait: the journal does not take them", problem);
         await new Promise((resolve) => setTimeout(resolve, retryMs));
         try {
-          return await journal!.report(pending, key, json, isEnd);
+          return await write();
         } catch (again) {
           problem = again;
         }

@@ -31,6 +31,7 @@ import { openReplicaWriter } from "./replica/writer.ts";
 import { startReporter } from "./reporter.ts";
 import { createRunner } from "./runs.ts";
 import { openLastCurrent } from "./staleness.ts";
+import { openStates } from "./states/states.ts";
 import type { Tracing } from "./tracing.ts";
 import { createWideEvents } from "./wideEvents.ts";
 import { createWrongKeys } from "./wrongKeys.ts";
@@ -115,7 +116,22 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     logger,
     onEntry: (pending) => executions.enqueue(pending),
   });
-  const reporter = startReporter({ journal, logger, send: (events) => controlPlane.report(events) });
+  const states = openStates({
+    file: join(folder, "states.db"),
+    controlPlane,
+    unconfirmed: journal.unconfirmedStates(),
+    runTimeoutMs: config.runTimeoutMs,
+    logger,
+  });
+  const reporter = startReporter({
+    journal,
+    logger,
+    async send(events) {
+      const answer = await controlPlane.report(events);
+      states.confirmed(answer.confirmed);
+      return answer;
+    },
+  });
   const runner = createRunner({
     config,
     masterKey: masterKeys.ring,
@@ -138,6 +154,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     isObserved: wideEvents.isRunLogged,
     onEnded: wideEvents.run,
     tracing,
+    states,
   });
   const inUse = () => ({
     oldestUnfinishedMs: journal.oldestUnfinishedMs(),
@@ -254,6 +271,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     ]);
     metrics.stop();
     await reporter.stop();
+    states.stop();
     await journal.close();
     await parser.close();
     reader.close();

@@ -23,6 +23,8 @@ export interface Plan {
   readonly targetJson: string;
   /** The flow that found the target, where one did. */
   readonly preprocessFlowName: string | null;
+  /** Of the integration: where tests of its draft run. */
+  readonly systemInstanceId: string;
 }
 
 export type Found = { ok: true; plan: Plan } | { ok: false; code: ErrorCode; reason: string };
@@ -125,7 +127,17 @@ export function createPlans({ replica, compile, ingressUrl }: PlansOptions): Pla
       ingressUrl: ingressUrl(),
     });
     const targetJson = JSON.stringify(target);
-    return keep({ key, route, part, flowName: flow.name, context, targetJson, preprocessFlowName });
+    const { systemInstanceId } = integration.entity;
+    return keep({
+      key,
+      route,
+      part,
+      flowName: flow.name,
+      context,
+      targetJson,
+      preprocessFlowName,
+      systemInstanceId,
+    });
   }
 
   function findPinned(key: string, route: EntryRoute, preprocessFlowName: string | null): Plan | null {

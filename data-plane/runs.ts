@@ -15,6 +15,7 @@ import type {
   HttpResponse,
   ReportTexts,
   RunResult,
+  StateTexts,
   TriggerOutcome,
   WorkEnd,
 } from "./runtime/messages.ts";
@@ -64,6 +65,8 @@ export interface RunOutcome {
   requestJson: string | null;
   /** The number of the thread that it ran on; null where it did not get to one. */
   thread: number | null;
+  /** The states that it has changed. */
+  states?: StateTexts | null;
 }
 
 export interface Runner {
@@ -227,7 +230,7 @@ function runJob(run: Run, timeoutMs: number, onEnd: (outcome: RunOutcome) => voi
       hooks.onProgress({ ...noReports(nextSequence), logs });
       job.work = { ...job.work, firstSequence: nextSequence } as Job["work"];
     },
-    onEnd({ status, errorCode, error, endedAtMs, result, reports, requestJson }, thread) {
+    onEnd({ status, errorCode, error, endedAtMs, result, reports, requestJson, states = null }, thread) {
       let told = reports ?? noReports(nextSequence);
       nextSequence = told.nextSequence;
       // What the flow's own code could not log itself.
@@ -238,7 +241,7 @@ function runJob(run: Run, timeoutMs: number, onEnd: (outcome: RunOutcome) => voi
       if (status === "FAILED" && context.code.flow.hasTriggerCode)
         onTrigger({ ok: false, message: error ?? "The run failed." });
       else onTrigger({ ok: true, response: null });
-      onEnd({ status, errorCode, error, endedAtMs, result, reports: told, requestJson, thread });
+      onEnd({ status, errorCode, error, endedAtMs, result, reports: told, requestJson, thread, states });
     },
   };
   return job;

@@ -46,7 +46,10 @@ export type ExecutionErrorCode =
   | "RUN_BLOCKED_THREAD"
   | "RUN_KILLED_THREAD"
   | "BUNDLE_INVALID"
-  | "RESULT_TOO_LARGE";
+  | "RESULT_TOO_LARGE"
+  | "STATE_TOO_LARGE"
+  | "STATE_INVALID"
+  | "STATE_UNAVAILABLE";
 
 /** A setting or file that keeps a plane from starting: printed as one sentence, exit code 1. */
 export class ConfigurationError extends Error {

@@ -4,6 +4,7 @@
  */
 import type { ErrorCode, ExecutionErrorCode } from "./errors.ts";
 import type { Invocation } from "./invocations.ts";
+import type { StateWrite } from "./states.ts";
 
 /** A request as the journal keeps it: whole, but for the Api-Key header, of which only HMACs are left. */
 export interface StoredRequest {
@@ -103,6 +104,8 @@ export interface ExecutionFinish {
   answerStatus: number | null;
   /** Where it failed and is to be run again: the execution that will do it, and when. */
   retry?: { executionId: string; dueAtMs: number };
+  /** The states that a run which succeeded has changed; left out where there are none. */
+  states?: StateWrite[];
 }
 
 /** Of an execution of a flow that is retried, and of retries. */

@@ -18,6 +18,7 @@ import { type Reporter, startReporter } from "../data-plane/reporter.ts";
 import { createRunner, type Runner } from "../data-plane/runs.ts";
 import { encodeRecord } from "../data-plane/runtime/recordEncoder.ts";
 import { requestJsonOf } from "../data-plane/runtime/requestJson.ts";
+import { openStates } from "../data-plane/states/states.ts";
 import { readConfig } from "../shared/config.ts";
 import { importDefinition } from "../shared/definition.ts";
 import type { FeedChange } from "../shared/feed.ts";
@@ -104,6 +105,16 @@ beforeAll(async () => {
     isObserved: () => false,
     onEnded() {},
     tracing: null,
+    states: openStates({
+      file: join(folder, "states.db"),
+      controlPlane: {
+        stateOwners: async () => ({ epoch: "epoch", ownerIds: [], position: 0, hasMore: false }),
+        flowStates: async () => [],
+      },
+      unconfirmed: journal.unconfirmedStates(),
+      runTimeoutMs: config.runTimeoutMs,
+      logger,
+    }),
   });
   executions.begin(journal);
   journal.resume();

@@ -16,6 +16,7 @@ import "./logSeverities.ts";
 import "./feed.ts";
 import "./instances.ts";
 import "./flowConfigs.ts";
+import "./flowStates.ts";
 import "./configVariables.ts";
 import "./apiKeys.ts";
 import "./allowedAddresses.ts";

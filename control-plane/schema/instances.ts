@@ -5,6 +5,7 @@ import { type Context, customerScope, maySeeCustomer } from "../context.ts";
 import { type ConfiguredVersion, configuredVersionOf, readVersion } from "../store/configuredVersions.ts";
 import { missingConfigVariables, readConfigVariables } from "../store/configVariables.ts";
 import { touchInstance } from "../store/feedVersions.ts";
+import { removeStates } from "../store/flowStates.ts";
 import { resetSchedules } from "../store/schedules.ts";
 import type { ConfigDatabase, ConfigTransaction } from "../store/store.ts";
 import { waitForDataPlanes } from "../waitForDataPlanes.ts";
@@ -442,6 +443,7 @@ mutation("deleteInstance", {
       await transaction.deleteFrom("instances").where("id", "=", id).execute();
       return { instance: row, version };
     });
+    await removeStates(context.store, [id]);
     return { instance, pendingDataPlanes: await waitForDataPlanes(context, version) };
   },
   output: (t) => ({

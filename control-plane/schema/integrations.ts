@@ -8,6 +8,7 @@ import { type Context, maySeeCustomer } from "../context.ts";
 import { changeDraft, type DraftChanges, insertIntegration, saveDraft } from "../store/drafts.ts";
 import { latestDeployedVersions } from "../store/feedEntities.ts";
 import { touch, touchIntegration } from "../store/feedVersions.ts";
+import { removeStates } from "../store/flowStates.ts";
 import type { ConfigTransaction } from "../store/store.ts";
 import { waitForDataPlanes } from "../waitForDataPlanes.ts";
 import { builder } from "./builder.ts";
@@ -575,7 +576,8 @@ mutation("deleteIntegration", {
   description: "Deletes an integration with all its versions; refused while customers have instances of it.",
   authScopes: { admin: true },
   input: (t) => ({ id: t.id({ required: true, description: "The integration's id." }) }),
-  resolve: async (input, { feed }) => {
+  resolve: async (input, { feed, store }) => {
+    const owners: string[] = [];
     const integration = await feed.transact(async (transaction) => {
       const item = await requiredIntegration(transaction, input.id, "id");
       if (item.version !== null) {
@@ -598,8 +600,10 @@ mutation("deleteIntegration", {
         .execute();
       await transaction.deleteFrom("instances").where("integrationId", "=", id).execute();
       await transaction.deleteFrom("integrations").where("id", "=", id).execute();
+      owners.push(id, ...instances.map((instance) => instance.id));
       return item;
     });
+    await removeStates(store, owners);
     return { integration };
   },
   output: (t) => ({

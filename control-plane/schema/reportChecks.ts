@@ -7,6 +7,8 @@ import { type ExecutionEvent, invokeTypes, type ReportEvent } from "../../shared
 
 const partsMax = 100_000;
 const idLengthMax = 100;
+/** A run has three, and a preprocess flow before it some of its own. */
+const statesMax = 10;
 
 /** The event, or what is wrong with it. */
 export function checkedEvent(event: unknown): ReportEvent | string[] {
@@ -104,6 +106,18 @@ const executionShape = z.object({
       error: optionalText,
       answerStatus: z.number().int().nullable(),
       retry: z.object({ executionId: id, dueAtMs: time }).optional(),
+      states: z
+        .array(
+          z.object({
+            scope: z.enum(["FLOW", "INSTANCE", "INTEGRATION"]),
+            ownerId: id,
+            stableKey: text,
+            stamp: time,
+            value: text,
+          }),
+        )
+        .max(statesMax)
+        .optional(),
     })
     .nullable(),
 });
@@ -154,6 +168,7 @@ export function isExecutionEvent(value: unknown): value is ExecutionEvent {
 }
 
 const knownInvokeTypes = new Set<unknown>(invokeTypes);
+const stateScopes = new Set<unknown>(["FLOW", "INSTANCE", "INTEGRATION"]);
 const severities = new Set<unknown>(severity.options);
 /** Without `invocation`, which few have. */
 const requestFieldCount = Object.keys(requestShape.shape).length - 1;
@@ -239,7 +254,9 @@ const isFinish = (value: unknown): boolean =>
   isTextOrNull(value["errorCode"]) &&
   isTextOrNull(value["error"]) &&
   (value["answerStatus"] === null || Number.isSafeInteger(value["answerStatus"])) &&
-  (value["retry"] === undefined || isRetry(value["retry"]));
+  (value["retry"] === undefined || isRetry(value["retry"])) &&
+  (value["states"] === undefined ||
+    (isListOf(value["states"], isState) && (value["states"] as unknown[]).length <= statesMax));
 
 const isRetrying = (value: unknown): boolean =>
   isObject(value) &&
@@ -250,3 +267,11 @@ const isRetrying = (value: unknown): boolean =>
 
 const isRetry = (value: unknown): boolean =>
   isObject(value) && isId(value["executionId"]) && isCount(value["dueAtMs"]);
+
+const isState = (value: unknown): boolean =>
+  isObject(value) &&
+  stateScopes.has(value["scope"]) &&
+  isId(value["ownerId"]) &&
+  isText(value["stableKey"]) &&
+  isCount(value["stamp"]) &&
+  isText(value["value"]);

@@ -257,4 +257,12 @@ export const executionMigrations: readonly string[] = [
   CREATE INDEX retriesByRequestId ON retries (uniqueRequestId, instanceId, flowStableKey)
     WHERE state = 'WAITING' AND uniqueRequestId IS NOT NULL;
   `,
+  // What flows keep between runs, and who has any.
+  `
+  CREATE TABLE flowStates (
+    ownerId TEXT NOT NULL, scope TEXT NOT NULL, stableKey TEXT NOT NULL, stamp INTEGER NOT NULL,
+    executionId TEXT NOT NULL, value TEXT, UNIQUE (ownerId, scope, stableKey)
+  );
+  CREATE TABLE stateOwners (position INTEGER PRIMARY KEY AUTOINCREMENT, ownerId TEXT NOT NULL UNIQUE);
+  `,
 ];

@@ -7,6 +7,7 @@ import type { Sqlite } from "../../shared/sqlite.ts";
 import { eventParts, type KnownParts, partsLength } from "./eventParts.ts";
 import { openExecutionBuckets } from "./executionBuckets.ts";
 import { openRetryWriter, type RetryWriter } from "./retryWriter.ts";
+import { openStateWriter } from "./flowStates.ts";
 import type { ExecutionTables } from "./tables.ts";
 
 export interface IngestedCounts {
@@ -32,6 +33,8 @@ export interface ReportWriter {
   readonly retries: RetryWriter;
   /** Deletes executions with all that was reported of them. */
   remove(ids: readonly string[]): void;
+  /** Deletes what the flows of an instance or integration keep. */
+  removeStates(ownerId: string): void;
 }
 
 type ExecutionRow = ExecutionTables["executions"];
@@ -118,6 +121,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
     .pluck();
   const knownParts = openKnownParts(executions);
   const retries = openRetryWriter(executions);
+  const states = openStateWriter(executions, config);
 
   const isTest = ({ invokeType, target: { instanceId, customerId } }: ExecutionEvent): 0 | 1 => {
     if (invokeType === "TEST" || invokeType === "TEST_ENDPOINT") return 1;
@@ -184,6 +188,11 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
     );
   };
 
+  /** With the finish that counts, and with no other. */
+  const keepStates = ({ id, finish }: ExecutionEvent): void => {
+    if (finish?.states !== undefined && finish.status === "SUCCEEDED") states.write(id, finish.states);
+  };
+
   const ingestExecution = (event: ExecutionEvent, counts: IngestedCounts): void => {
     const whole = eventParts(event, null);
     const request = event.request === null ? null : JSON.stringify(event.request);
@@ -193,6 +202,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
       counts.executions += 1;
       if (event.finish !== null) counts.ended += 1;
       counts.retries += retries.note(event, event.finish !== null);
+      keepStates(event);
     } else if (isStored.get(event.id, event.attempt, event.sequence) === undefined) {
       ingestFurther(event, readExecution.get(event.id)!, request, counts);
     }
@@ -229,6 +239,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
         uniqueRequestId: event.retrying?.uniqueRequestId ?? stored.uniqueRequestId,
       });
       if (event.finish !== null) counts.ended += 1;
+      keepStates(event);
     }
     updateExecution.run(changed);
     storeEvent(event, parts, requestJson);
@@ -291,6 +302,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
       }
       buckets.removeEmpty();
     },
+    removeStates: states.remove,
   };
 }
 

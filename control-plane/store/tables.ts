@@ -3,6 +3,9 @@
  * columns that end in `Json` hold JSON text. Configuration and executions are two databases.
  */
 
+import type { Generated } from "kysely";
+import type { StateScope } from "../../shared/states.ts";
+
 /** `config.db` */
 export interface ConfigTables {
   meta: MetaTable;
@@ -36,6 +39,8 @@ export interface ExecutionTables {
   executionSteps: ExecutionStepsTable;
   rejections: RejectionsTable;
   retries: RetriesTable;
+  flowStates: FlowStatesTable;
+  stateOwners: StateOwnersTable;
 }
 
 /** `epoch`, `feedVersion`, `wrappedPepper`, `masterKeyCheck`, `resealedUnder`, `organizationId`, `organizationName`, ... */
@@ -446,4 +451,22 @@ interface RejectionsTable {
   /** The execution that a replay of it made. */
   replayedByExecutionId: string | null;
   bytes: number;
+}
+
+/** State that flows keep between runs: see `shared/states.ts`. */
+interface FlowStatesTable {
+  ownerId: string;
+  scope: StateScope;
+  stableKey: string;
+  stamp: number;
+  /** The execution that wrote it, or "" where it was cleared. */
+  executionId: string;
+  /** As it travels (`packState`); null where it was cleared. */
+  value: string | null;
+}
+
+/** Who has any state, numbered in the order in which they came to have some. */
+interface StateOwnersTable {
+  position: Generated<number>;
+  ownerId: string;
 }

@@ -21,6 +21,8 @@ type Documents = {
     "\n  mutation leaseCommands($input: LeaseCommandsInput!) {\n    leaseCommands(input: $input) {\n      commands\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.LeaseCommandsDocument,
     "\n  mutation completeCommands($input: CompleteCommandsInput!) {\n    completeCommands(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.CompleteCommandsDocument,
     "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportEventsDocument,
+    "\n  query stateOwners($after: Float!, $first: Int!) {\n    stateOwners(after: $after, first: $first)\n  }\n": typeof types.StateOwnersDocument,
+    "\n  query flowStates($known: JSON!) {\n    flowStates(known: $known)\n  }\n": typeof types.FlowStatesDocument,
     "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportKeyUseDocument,
     "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ConfirmMasterKeysDocument,
 };
@@ -31,6 +33,8 @@ const documents: Documents = {
     "\n  mutation leaseCommands($input: LeaseCommandsInput!) {\n    leaseCommands(input: $input) {\n      commands\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.LeaseCommandsDocument,
     "\n  mutation completeCommands($input: CompleteCommandsInput!) {\n    completeCommands(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.CompleteCommandsDocument,
     "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ReportEventsDocument,
+    "\n  query stateOwners($after: Float!, $first: Int!) {\n    stateOwners(after: $after, first: $first)\n  }\n": types.StateOwnersDocument,
+    "\n  query flowStates($known: JSON!) {\n    flowStates(known: $known)\n  }\n": types.FlowStatesDocument,
     "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ReportKeyUseDocument,
     "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ConfirmMasterKeysDocument,
 };
@@ -59,6 +63,14 @@ export function graphql(source: "\n  mutation completeCommands($input: CompleteC
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
 export function graphql(source: "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n"): typeof import('./graphql.ts').ReportEventsDocument;
+/**
+ * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
+ */
+export function graphql(source: "\n  query stateOwners($after: Float!, $first: Int!) {\n    stateOwners(after: $after, first: $first)\n  }\n"): typeof import('./graphql.ts').StateOwnersDocument;
+/**
+ * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
+ */
+export function graphql(source: "\n  query flowStates($known: JSON!) {\n    flowStates(known: $known)\n  }\n"): typeof import('./graphql.ts').FlowStatesDocument;
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */

@@ -118,6 +118,21 @@ export type ReportEventsMutationVariables = Exact<{
 
 export type ReportEventsMutation = { reportEvents: { confirmed: Array<string> | null, errors: Array<{ field: string, messages: Array<string> }> } };
 
+export type StateOwnersQueryVariables = Exact<{
+  after: number;
+  first: number;
+}>;
+
+
+export type StateOwnersQuery = { stateOwners: unknown };
+
+export type FlowStatesQueryVariables = Exact<{
+  known: unknown;
+}>;
+
+
+export type FlowStatesQuery = { flowStates: unknown };
+
 export type ReportKeyUseMutationVariables = Exact<{
   input: ReportKeyUseInput;
 }>;
@@ -207,6 +222,16 @@ export const ReportEventsDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<ReportEventsMutation, ReportEventsMutationVariables>;
+export const StateOwnersDocument = new TypedDocumentString(`
+    query stateOwners($after: Float!, $first: Int!) {
+  stateOwners(after: $after, first: $first)
+}
+    `) as unknown as TypedDocumentString<StateOwnersQuery, StateOwnersQueryVariables>;
+export const FlowStatesDocument = new TypedDocumentString(`
+    query flowStates($known: JSON!) {
+  flowStates(known: $known)
+}
+    `) as unknown as TypedDocumentString<FlowStatesQuery, FlowStatesQueryVariables>;
 export const ReportKeyUseDocument = new TypedDocumentString(`
     mutation reportKeyUse($input: ReportKeyUseInput!) {
   reportKeyUse(input: $input) {

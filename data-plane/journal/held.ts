@@ -90,6 +90,8 @@ export class HeldReport {
   readonly weight: number;
   readonly entries: number;
   isEnd = false;
+  /** Found at the start, with a finish that carries states. */
+  hasStates = false;
   isConfirmed = false;
   digest: string | null = null;
   segment: Segment;

@@ -76,7 +76,15 @@ export interface Journal {
    * a restart. Rejects with `JournalFullError` while the disk does not take it (nothing has changed then: try
    * again), and for refusals (`pending` null) at the bound.
    */
-  report(pending: PendingEntry | null, key: string, eventJson: string, isEnd: boolean): Promise<void>;
+  report(
+    pending: PendingEntry | null,
+    key: string,
+    eventJson: string,
+    isEnd: boolean,
+    hasStates?: boolean,
+  ): Promise<void>;
+  /** Events with states that earlier processes left and the control plane has not confirmed, oldest first. */
+  unconfirmedStates(): Iterable<StoredReport>;
   /** What waits to be reported and was not handed out, oldest first; at least one where there is one. */
   reports(most: number, bytesMax: number): StoredReport[];
   /** Drops confirmed events (of those that `reports` handed out), and the entries that ended with them. */
@@ -461,7 +469,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       entry.isRunning = true;
       if (entry.segment !== target) target.speaksOf.add(entry.segment);
     },
-    report(pending, key, eventJson, isEnd) {
+    report(pending, key, eventJson, isEnd, hasStates = false) {
       if (isClosed) return Promise.reject(new JournalFullError("The journal is closed."));
       const entry = pending as HeldEntry | null;
       const weight = weightOf(eventJson.length, 0);
@@ -471,7 +479,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
         }
       } else bounds.add(0, weight);
       const position = nextPosition++;
-      const event = { position, id: entry?.id ?? "", key, json: eventJson, isEnd, weight };
+      const event = { position, id: entry?.id ?? "", key, json: eventJson, isEnd, hasStates, weight };
       return new Promise<void>((resolve, reject) => {
         own.append(
           eventBytesMax(event),
@@ -508,6 +516,19 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
           },
         );
       });
+    },
+    *unconfirmedStates() {
+      for (const report of recovered.reports) {
+        if (!report.hasStates || report.isConfirmed) continue;
+        try {
+          yield { key: report.key, json: textOf(report) };
+        } catch (error) {
+          logger.error(
+            { key: report.key, reason: messageOf(error) },
+            "an event of the journal can't be read, so the states in it are not known here",
+          );
+        }
+      }
     },
     reports(most, bytesMax) {
       const found: StoredReport[] = [];

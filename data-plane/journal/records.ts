@@ -49,6 +49,7 @@ export const startedFlag = 4;
 export const runningFlag = 8;
 export const isWaitingFlag = 16;
 export const isEndFlag = 1;
+export const hasStatesFlag = 2;
 
 export const headerBytes = 20;
 const entryHeadBytes = 56;
@@ -176,6 +177,8 @@ export interface NewEvent {
   key: string;
   json: string;
   isEnd: boolean;
+  /** Its finish carries states. */
+  hasStates?: boolean;
   weight: number;
 }
 
@@ -194,7 +197,8 @@ export function writeEvent(buffer: Buffer, at: number, stamp: Stamp, event: NewE
   buffer.writeUInt32LE(event.weight >>> 10, at + 32);
   buffer.writeUInt16LE(idBytes, at + 36);
   buffer.writeUInt16LE(keyBytes, at + 38);
-  return seal(buffer, at, end, stamp, recordType.event, event.isEnd ? isEndFlag : 0);
+  const flags = (event.isEnd ? isEndFlag : 0) | (event.hasStates ? hasStatesFlag : 0);
+  return seal(buffer, at, end, stamp, recordType.event, flags);
 }
 
 /** One of STARTED, RUNNING, DONE. */
@@ -393,6 +397,7 @@ export interface EventHead {
   id: string;
   key: string;
   isEnd: boolean;
+  hasStates: boolean;
   weight: number;
 }
 
@@ -403,6 +408,7 @@ export function readEventHead(buffer: Buffer, at: number): EventHead {
     id: buffer.toString("utf8", at + eventHeadBytes, idEnd),
     key: buffer.toString("utf8", idEnd, idEnd + buffer.readUInt16LE(at + 38)),
     isEnd: (flagsAt(buffer, at) & isEndFlag) !== 0,
+    hasStates: (flagsAt(buffer, at) & hasStatesFlag) !== 0,
     weight: buffer.readUInt32LE(at + 32) * 1024,
   };
 }

@@ -299,7 +299,7 @@ function takeRejection(state: State, segment: Segment, bytes: Buffer, at: number
 }
 
 function takeEvent(state: State, segment: Segment, bytes: Buffer, at: number, length: number): void {
-  const { position, id, key, isEnd, weight } = readEventHead(bytes, at);
+  const { position, id, key, isEnd, hasStates, weight } = readEventHead(bytes, at);
   const known = state.events.get(position);
   if (known !== undefined) {
     addOther(known.report, segment);
@@ -308,6 +308,7 @@ function takeEvent(state: State, segment: Segment, bytes: Buffer, at: number, le
   const facts = { key, position, rejectionId: null, weight, entries: 0 };
   const report = new HeldReport(facts, null, segment, at, length);
   report.isEnd = isEnd;
+  report.hasStates = hasStates;
   state.events.set(position, { report, id });
 }
 

@@ -20,7 +20,7 @@ export interface RunScope {
   modules: Modules;
   memoryMb: number;
   configVars: Record<string, unknown>;
-  /** Lives for the run; persistence is not theirs yet. */
+  /** What changes in place or is returned is kept where the run succeeds: see states.ts. */
   states: RunStates;
 }
 

@@ -9,7 +9,7 @@ import type { ExecutionPart } from "../../shared/reports.ts";
 import { sentTrace } from "../traceContext.ts";
 import { isPassOnTrigger, stepResultsInput } from "./builtIns.ts";
 import type { RunCapture } from "./capture.ts";
-import { componentOf, createContext, type RunScope, stateNames } from "./context.ts";
+import { componentOf, createContext, type RunScope, type RunStates, stateNames } from "./context.ts";
 import type { ThreadContext } from "./contexts.ts";
 import { camelCase, resolveInputs, type StepResults } from "./inputs.ts";
 import type { HttpResponse, RunAttributes, RunMeta, RunResult, TriggerOutcome } from "./messages.ts";
@@ -30,6 +30,7 @@ export interface FlowRunOptions {
   context: ThreadContext;
   capture: RunCapture;
   configVars: Record<string, unknown>;
+  states: RunStates;
   modules: Modules;
   memoryMb: number;
   answerBytesMax: number;
@@ -63,7 +64,7 @@ export async function runFlow(options: FlowRunOptions): Promise<RunResult | null
     modules,
     memoryMb,
     configVars: options.configVars,
-    states: { instanceState: {}, crossFlowState: {}, executionState: {}, integrationState: {} },
+    states: options.states,
   };
   const stepResults: StepResults = {};
   let last: unknown;

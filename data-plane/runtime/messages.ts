@@ -57,9 +57,19 @@ export interface ContextData {
   configVarsJson: string | null;
 }
 
+/** States as they travel (`packState`), by the name that flow code knows them by; those that are empty are left out. */
+export interface StateTexts {
+  instanceState?: string;
+  crossFlowState?: string;
+  executionState?: string;
+  integrationState?: string;
+}
+
 /** What of a journaled entry's meta the thread reads. */
 export interface RunMeta {
   id: string;
+  /** What the run begins with; undefined where that is nothing. */
+  states?: StateTexts;
   /** W3C trace context of the run; undefined where runs are not traced. */
   traceparent?: string;
   isDebug: boolean;
@@ -111,6 +121,8 @@ export interface WorkEnd {
   requestJson: string | null;
   /** How the trigger step ended, where no earlier message told it. */
   trigger: TriggerOutcome | null;
+  /** What a run that went well has changed. */
+  states?: StateTexts | null;
 }
 
 /** What the runs to come need, and what none of them needs any more. */

@@ -30,6 +30,7 @@ import { createModules } from "./modules.ts";
 import { createRedactor, withHeaderSecrets } from "./redaction.ts";
 import { requestJsonOf } from "./requestJson.ts";
 import { decodeRuns, type ReceivedRun } from "./runBatch.ts";
+import { openRunStates } from "./states.ts";
 
 const { port, shared, beatIntervalMs, progressIntervalMs, answerBytesMax, memoryMb } =
   workerData as ThreadStart;
@@ -113,10 +114,11 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
     onNoRoom: makeRoom,
     fail: (code, message) => end(failedEnd(code, capture.shown(message))),
   });
+  const states = openRunStates(meta.states);
   const place: RunPlace = { capture };
   running.set(id, place);
 
-  function end(outcome: Pick<WorkEnd, "status" | "errorCode" | "error" | "result">): void {
+  function end(outcome: Pick<WorkEnd, "status" | "errorCode" | "error" | "result" | "states">): void {
     if (capture.isClosed()) return;
     capture.close();
     running.delete(id);
@@ -124,7 +126,7 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
     const endedAtMs = Date.now();
     const requestJson = run.needsRequest ? requestJsonOf(run.meta, body) : null;
     const reports = capture.takeReports();
-    if (outcome.status === "FAILED" || run.needsResult) {
+    if (outcome.status === "FAILED" || run.needsResult || outcome.states != null) {
       sendEnd(id, { ...outcome, endedAtMs, reports, requestJson, trigger: triggerHeld });
       if (running.size === 0) lastWords.clear();
       return;
@@ -133,6 +135,16 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
     if (plainEnds.length === 0) setImmediate(sendPlainEnds);
     plainEnds.push(id, endedAtMs, nextSequence, sectionCount, logs, steps, sections, requestJson);
     if (!lastWords.write(id, "end", nextSequence, String(endedAtMs))) makeRoom();
+  }
+
+  /** Of what can't be kept its log tells. */
+  function changedStates(): WorkEnd["states"] {
+    try {
+      return states.changed();
+    } catch (error) {
+      capture.log("ERROR", [messageOf(error)]);
+      throw error;
+    }
   }
 
   currentRun.run(capture, () => {
@@ -146,6 +158,7 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
       context,
       capture,
       configVars: configVars ?? refusingConfigVars(),
+      states: states.values,
       modules,
       memoryMb,
       answerBytesMax,
@@ -155,13 +168,14 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
         if (isPassOn && !(outcome.ok && outcome.uniqueRequestId !== undefined)) triggerHeld = outcome;
         else send({ kind: "trigger", id, outcome, reports: capture.takeReports() });
       },
-    }).then(
-      (result: RunResult | null) => end({ status: "SUCCEEDED", errorCode: null, error: null, result }),
-      (error: unknown) => {
+    })
+      .then((result: RunResult | null) => {
+        end({ status: "SUCCEEDED", errorCode: null, error: null, result, states: changedStates() });
+      })
+      .catch((error: unknown) => {
         const errorCode = error instanceof RunError ? error.code : "INTERNAL";
         end({ status: "FAILED", errorCode, error: capture.shown(messageOf(error)), result: null });
-      },
-    );
+      });
   });
 }
 

@@ -1,0 +1,125 @@
+/**
+ * The states that this data plane knows, on its disk: what its runs have stored and what it has asked for. A copy:
+ * what is not confirmed by the control plane is in the journal, too, and what is confirmed can be asked for again.
+ */
+import { existsSync, rmSync } from "node:fs";
+import { messageOf } from "../../shared/errors.ts";
+import { migrate, openSqlite, type Sqlite } from "../../shared/sqlite.ts";
+import type { StoredState } from "../../shared/states.ts";
+
+export interface NearStates {
+  read(key: string): StoredState | null;
+  /** The same without its value, which may be large. */
+  version(key: string): Omit<StoredState, "value"> | null;
+  /** Several at once, or none. */
+  write(states: readonly { key: string; state: StoredState }[]): void;
+  /** Drops those that were written first, but for what `isNeeded`, until they take `bytesMax` at most. */
+  shrink(bytesMax: number, isNeeded: (key: string) => boolean): void;
+  /** Drops all but what `isNeeded`. */
+  clear(isNeeded: (key: string) => boolean): void;
+  owners(): { ids: string[]; epoch: string; position: number };
+  addOwners(ids: readonly string[], epoch: string, position: number): void;
+  close(): void;
+}
+
+const migrations = [
+  `
+  CREATE TABLE states (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, stamp INTEGER NOT NULL, executionId TEXT NOT NULL,
+    bytes INTEGER NOT NULL, value TEXT
+  );
+  CREATE TABLE owners (id TEXT PRIMARY KEY) WITHOUT ROWID;
+  CREATE TABLE meta (epoch TEXT NOT NULL, position INTEGER NOT NULL);
+  INSERT INTO meta VALUES ('', 0);
+  `,
+];
+
+const cacheMb = 8;
+const shrinkRows = 500;
+
+export function openNearStates(file: string, warn: (message: string, reason: string) => void): NearStates {
+  let database: Sqlite;
+  try {
+    database = open(file);
+  } catch (error) {
+    warn("the copy of the flows' states can't be read and is made anew", messageOf(error));
+    for (const end of ["", "-wal", "-shm"]) if (existsSync(file + end)) rmSync(file + end, { force: true });
+    database = open(file);
+  }
+  const readState = database.prepare<[string], StoredState>(
+    "SELECT stamp, executionId, value FROM states WHERE key = ?",
+  );
+  const readVersion = database.prepare<[string], Omit<StoredState, "value">>(
+    "SELECT stamp, executionId FROM states WHERE key = ?",
+  );
+  const insert = database.prepare(
+    "INSERT OR REPLACE INTO states (key, stamp, executionId, bytes, value) VALUES (?, ?, ?, ?, ?)",
+  );
+  const remove = database.prepare("DELETE FROM states WHERE key = ?");
+  const oldest = database.prepare<[number, number], { number: number; key: string; bytes: number }>(
+    "SELECT number, key, bytes FROM states WHERE number > ? ORDER BY number LIMIT ?",
+  );
+  const bytesOf = database.prepare<[string], number>("SELECT bytes FROM states WHERE key = ?").pluck();
+  const allBytes = database.prepare<[], number>("SELECT coalesce(sum(bytes), 0) FROM states").pluck();
+  const insertOwner = database.prepare("INSERT OR IGNORE INTO owners VALUES (?)");
+  const setMeta = database.prepare("UPDATE meta SET epoch = ?, position = ?");
+  let bytes = allBytes.get() ?? 0;
+
+  const write = database.transaction((states: readonly { key: string; state: StoredState }[]) => {
+    for (const { key, state } of states) {
+      const stateBytes = key.length + (state.value?.length ?? 0);
+      bytes += stateBytes - (bytesOf.get(key) ?? 0);
+      insert.run(key, state.stamp, state.executionId, stateBytes, state.value);
+    }
+  });
+  /** Walks all, oldest first; `visit` returns false to end. */
+  const walk = database.transaction((visit: (row: { key: string; bytes: number }) => boolean) => {
+    for (let after = 0; ; ) {
+      const rows = oldest.all(after, shrinkRows);
+      if (rows.length === 0) return;
+      for (const row of rows) if (!visit(row)) return;
+      after = rows.at(-1)!.number;
+    }
+  });
+  const addOwners = database.transaction((ids: readonly string[], epoch: string, position: number) => {
+    for (const id of ids) insertOwner.run(id);
+    setMeta.run(epoch, position);
+  });
+  return {
+    read: (key) => readState.get(key) ?? null,
+    version: (key) => readVersion.get(key) ?? null,
+    write,
+    shrink(bytesMax, isNeeded) {
+      if (bytes <= bytesMax) return;
+      walk((row) => {
+        if (bytes <= bytesMax) return false;
+        if (isNeeded(row.key)) return true;
+        remove.run(row.key);
+        bytes -= row.bytes;
+        return true;
+      });
+    },
+    clear(isNeeded) {
+      walk((row) => {
+        if (!isNeeded(row.key)) remove.run(row.key);
+        return true;
+      });
+      bytes = allBytes.get() ?? 0;
+      database.exec("DELETE FROM owners");
+    },
+    owners() {
+      const meta = database.prepare<[], { epoch: string; position: number }>("SELECT * FROM meta").get()!;
+      const ids = database.prepare<[], string>("SELECT id FROM owners").pluck().all();
+      return { ids, ...meta };
+    },
+    addOwners,
+    close: () => database.close(),
+  };
+}
+
+function open(file: string): Sqlite {
+  // What the power may take is in the journal or at the control plane.
+  const database = openSqlite(file, { synchronous: "normal", cacheMb });
+  migrate(database, migrations);
+  return database;
+}

@@ -1,0 +1,369 @@
+/**
+ * The states that runs begin with and leave behind.
+ *
+ * What a run has changed travels in the event that ends it: with that event it is in the journal or it is not, and
+ * with that event the control plane keeps it. From then on it is what the next run here begins with. Until the control
+ * plane has confirmed the event, nothing that it says of that state counts; after that, what is known is asked about
+ * again once it is older than a second, since another data plane may have run the flow. Where the control plane is
+ * out of reach, what is known is used.
+ *
+ * Most flows keep no state: whose do is known beforehand, so that the others' runs wait for nothing.
+ */
+import { LRUCache } from "lru-cache";
+import type { Logger } from "pino";
+import { messageOf } from "../../shared/errors.ts";
+import type { ExecutionEvent } from "../../shared/reports.ts";
+import {
+  emptyState,
+  isLaterState,
+  nextStamp,
+  type StateKey,
+  type StateWrite,
+  type StoredState,
+  stateKeyText,
+  stateVersion,
+} from "../../shared/states.ts";
+import type { ControlPlane } from "../controlPlane.ts";
+import type { StateTexts } from "../runtime/messages.ts";
+import type { StateChanges } from "./changes.ts";
+import { keptStateNames, type RunStateKeys } from "./keys.ts";
+import { openNearStates } from "./near.ts";
+
+export interface States {
+  /**
+   * What a run begins with; null where nothing is stored. A promise where the control plane must be asked, which
+   * rejects where a state is not known and can't be asked for in time.
+   */
+  read(keys: RunStateKeys): StateTexts | null | Promise<StateTexts | null>;
+  /** What an execution has changed, for the event that ends it. */
+  writes(changes: StateChanges): StateWrite[];
+  /** The event is in the journal. */
+  saved(eventKey: string, executionId: string, writes: readonly StateWrite[]): void;
+  /** The control plane has stored these events. */
+  confirmed(eventKeys: readonly string[]): void;
+  stats(): StatesStats;
+  stop(): void;
+}
+
+export interface StatesStats {
+  /** Events with states that the control plane has not confirmed. */
+  unconfirmed: number;
+  /** Runs that wait for what the control plane says. */
+  waiting: number;
+}
+
+export interface StatesOptions {
+  /** A file of the data plane's folder. */
+  file: string;
+  controlPlane: Pick<ControlPlane, "stateOwners" | "flowStates">;
+  /** Events with states that an earlier process has left unconfirmed, oldest first. */
+  unconfirmed: Iterable<{ key: string; json: string }>;
+  runTimeoutMs: number;
+  logger: Logger;
+}
+
+/** What was known for longer is asked about again. */
+const freshMs = 1_000;
+/** A run waits so long to hear whether what is known is current. */
+const checkTimeoutMs = 2_000;
+/** A run whose state is not known waits so long at most. */
+const unknownTimeoutMs = 60_000;
+const retryMs = 250;
+/** Where the control plane did not answer, what is known is used for so long without asking. */
+const awayMs = 1_000;
+const ownersAtOnce = 10_000;
+const askedAtOnceMax = 100;
+const nearBytesMax = 512 * 1024 * 1024;
+const freshEntriesMax = 100_000;
+
+interface Asked {
+  key: StateKey;
+  text: string;
+  waiting: ((error: Error | null) => void)[];
+}
+
+export function openStates(options: StatesOptions): States {
+  const { controlPlane, logger } = options;
+  const near = openNearStates(options.file, (message, reason) => logger.warn({ reason }, message));
+  const known = near.owners();
+  const owners = new Set(known.ids);
+  let { epoch, position } = known;
+  /** The event that a state waits to be confirmed with. */
+  const unconfirmed = new Map<string, string>();
+  const unconfirmedEvents = new Map<string, string[]>();
+  /** What the disk did not take. */
+  const held = new Map<string, StoredState>();
+  /** When a state was known to be current, by the clock that is never set. */
+  const checkedAt = new LRUCache<string, number>({ max: freshEntriesMax });
+  let toAsk = new Map<string, Asked>();
+  let lastStamp = 0;
+  let waiting = 0;
+  let awayUntil = 0;
+  let isOwnersKnown = false;
+  let hasRun = false;
+  let isPulling = false;
+  let isStopped = false;
+  const whenOwnersKnown: (() => void)[] = [];
+
+  for (const { key, json } of options.unconfirmed) recover(key, json);
+  const timer = setInterval(() => {
+    if (!hasRun && isOwnersKnown) return;
+    hasRun = false;
+    void pullOwners();
+  }, freshMs);
+  timer.unref();
+  void pullOwners();
+
+  function recover(eventKey: string, json: string): void {
+    const { id, finish } = JSON.parse(json) as ExecutionEvent;
+    const writes = finish?.states ?? [];
+    const later = writes.filter((write) => {
+      const { stamp } = write;
+      const there = near.version(stateKeyText(write));
+      return there === null || isLaterState({ stamp, executionId: id }, there);
+    });
+    keep(eventKey, id, later);
+  }
+
+  /** Who has state, as far as it is new. */
+  async function pullOwners(): Promise<void> {
+    if (isPulling || isStopped) return;
+    isPulling = true;
+    try {
+      for (let hasMore = true; hasMore && !isStopped; ) {
+        const page = await controlPlane.stateOwners(position, ownersAtOnce);
+        if (page.epoch !== epoch) {
+          // Of another store: nothing that was known counts, but for what it has yet to be told.
+          if (epoch !== "") forgetAll();
+          const isFresh = position === 0;
+          epoch = page.epoch;
+          position = 0;
+          if (!isFresh) continue;
+        }
+        ({ position, hasMore } = page);
+        for (const id of page.ownerIds) owners.add(id);
+        near.addOwners(page.ownerIds, epoch, position);
+      }
+      noteOwnersKnown();
+    } catch (error) {
+      // What was known at the last start counts then; where nothing ever was, runs wait.
+      logger.debug({ reason: messageOf(error) }, "the control plane did not say which flows keep state");
+      if (epoch !== "") noteOwnersKnown();
+    } finally {
+      isPulling = false;
+    }
+  }
+
+  function noteOwnersKnown(): void {
+    isOwnersKnown = true;
+    for (const done of whenOwnersKnown.splice(0)) done();
+  }
+
+  function forgetAll(): void {
+    near.clear((key) => unconfirmed.has(key));
+    checkedAt.clear();
+    owners.clear();
+    for (const key of unconfirmed.keys()) owners.add(ownerOf(key));
+  }
+
+  const stateAt = (text: string): StoredState | null => held.get(text) ?? near.read(text);
+  const versionAt = (text: string): Omit<StoredState, "value"> | null => held.get(text) ?? near.version(text);
+
+  const isFresh = (text: string): boolean =>
+    unconfirmed.has(text) || (checkedAt.get(text) ?? Number.NEGATIVE_INFINITY) > performance.now() - freshMs;
+
+  function texts(keys: RunStateKeys): StateTexts | null {
+    let found: StateTexts | null = null;
+    for (const name of keptStateNames) {
+      if (!owners.has(keys[name].ownerId)) continue;
+      const value = stateAt(stateKeyText(keys[name]))?.value ?? null;
+      if (value === null || value === emptyState) continue;
+      found ??= {};
+      found[name] = value;
+    }
+    return found;
+  }
+
+  async function readSlowly(keys: RunStateKeys): Promise<StateTexts | null> {
+    const untilMs = Date.now() + Math.min(unknownTimeoutMs, options.runTimeoutMs);
+    waiting++;
+    try {
+      while (!isOwnersKnown) await ownersKnown(untilMs);
+      for (;;) {
+        const stale = staleOf(keys);
+        const isAway = performance.now() < awayUntil;
+        const unknown = stale.filter((key) => versionAt(stateKeyText(key)) === null);
+        const asked = isAway ? unknown : stale;
+        if (asked.length === 0) return texts(keys);
+        const isAnswered = await Promise.all(asked.map(ask)).then(
+          () => true,
+          () => false,
+        );
+        if (isAnswered || unknown.length === 0) return texts(keys);
+        if (Date.now() >= untilMs) throw new Error(unavailable);
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+      }
+    } finally {
+      waiting--;
+    }
+  }
+
+  const unavailable =
+    "The state that the flow keeps is not known on this data plane, and the control plane could not be asked for it.";
+
+  function ownersKnown(untilMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timeout = setTimeout(() => reject(new Error(unavailable)), Math.max(0, untilMs - Date.now()));
+      whenOwnersKnown.push(() => {
+        clearTimeout(timeout);
+        resolve();
+      });
+    });
+  }
+
+  const staleOf = (keys: RunStateKeys): StateKey[] =>
+    keptStateNames
+      .map((name) => keys[name])
+      .filter((key) => owners.has(key.ownerId) && !isFresh(stateKeyText(key)));
+
+  /** Resolves when the control plane has said what it has; asked together with all that is asked in this turn. */
+  function ask(key: StateKey): Promise<void> {
+    const text = stateKeyText(key);
+    return new Promise((resolve, reject) => {
+      let asked = toAsk.get(text);
+      if (asked === undefined) {
+        asked = { key, text, waiting: [] };
+        if (toAsk.size === 0) setImmediate(askAll);
+        toAsk.set(text, asked);
+      }
+      asked.waiting.push((error) => (error === null ? resolve() : reject(error)));
+    });
+  }
+
+  function askAll(): void {
+    const all = [...toAsk.values()];
+    toAsk = new Map();
+    for (let from = 0; from < all.length; from += askedAtOnceMax)
+      void askSome(all.slice(from, from + askedAtOnceMax));
+  }
+
+  async function askSome(asked: readonly Asked[]): Promise<void> {
+    const sinceMs = performance.now();
+    try {
+      const question = asked.map(({ key, text }) => {
+        const there = versionAt(text);
+        return { ...key, version: there === null ? null : stateVersion(there) };
+      });
+      const answers = await withTimeout(controlPlane.flowStates(question), checkTimeoutMs);
+      const later: Asked[] = [];
+      const fetched: { key: string; state: StoredState }[] = [];
+      for (const [index, one] of asked.entries()) {
+        const answer = answers[index] ?? null;
+        if (answer === "LATER") later.push(one);
+        else take(one.text, answer, sinceMs, fetched);
+      }
+      if (fetched.length > 0) {
+        near.write(fetched);
+        near.shrink(nearBytesMax, (key) => unconfirmed.has(key));
+      }
+      for (const one of asked) if (!later.includes(one)) for (const done of one.waiting) done(null);
+      if (later.length > 0) await askSome(later);
+    } catch (error) {
+      awayUntil = performance.now() + awayMs;
+      logger.debug({ reason: messageOf(error) }, "the control plane did not say what state flows keep");
+      for (const { waiting: waiters } of asked) for (const done of waiters) done(error as Error);
+    }
+  }
+
+  function take(
+    text: string,
+    answer: StoredState | "SAME" | null,
+    sinceMs: number,
+    fetched: { key: string; state: StoredState }[],
+  ): void {
+    // Stored here while the question was on its way: that is the newest.
+    if (unconfirmed.has(text) || (checkedAt.get(text) ?? 0) > sinceMs) return;
+    if (answer !== "SAME") {
+      const there = versionAt(text);
+      const stored = answer ?? { stamp: 0, executionId: "", value: null };
+      if (there === null || answer === null || isLaterState(stored, there))
+        fetched.push({ key: text, state: stored });
+    }
+    checkedAt.set(text, performance.now());
+  }
+
+  function keep(eventKey: string, executionId: string, writes: readonly StateWrite[]): void {
+    const states = writes.map((write) => ({
+      key: stateKeyText(write),
+      state: { stamp: write.stamp, executionId, value: write.value },
+    }));
+    try {
+      near.write(states);
+      for (const { key } of states) held.delete(key);
+    } catch (error) {
+      logger.error(
+        { reason: messageOf(error) },
+        "states of flows can't be written to the disk; kept in memory",
+      );
+      for (const { key, state } of states) held.set(key, state);
+    }
+    for (const { key } of states) unconfirmed.set(key, eventKey);
+    for (const { ownerId } of writes) owners.add(ownerId);
+    unconfirmedEvents.set(
+      eventKey,
+      states.map(({ key }) => key),
+    );
+    near.shrink(nearBytesMax, (key) => unconfirmed.has(key));
+  }
+
+  return {
+    read(keys) {
+      hasRun = true;
+      if (!isOwnersKnown) return readSlowly(keys);
+      if (!owners.has(keys.instanceState.ownerId) && !owners.has(keys.integrationState.ownerId)) return null;
+      return staleOf(keys).length === 0 ? texts(keys) : readSlowly(keys);
+    },
+    writes({ kept }) {
+      const writes: StateWrite[] = [];
+      for (const [text, { key, value }] of kept) {
+        lastStamp = Math.max(nextStamp(versionAt(text)), lastStamp + 1);
+        writes.push({ ...key, stamp: lastStamp, value });
+      }
+      return writes;
+    },
+    saved: keep,
+    confirmed(eventKeys) {
+      if (unconfirmedEvents.size === 0) return;
+      for (const eventKey of eventKeys) {
+        const keys = unconfirmedEvents.get(eventKey);
+        if (keys === undefined) continue;
+        unconfirmedEvents.delete(eventKey);
+        for (const key of keys) {
+          if (unconfirmed.get(key) !== eventKey) continue;
+          unconfirmed.delete(key);
+          checkedAt.set(key, performance.now());
+        }
+      }
+    },
+    stats: () => ({ unconfirmed: unconfirmedEvents.size, waiting }),
+    stop() {
+      isStopped = true;
+      clearInterval(timer);
+      near.close();
+    },
+  };
+}
+
+const ownerOf = (keyText: string): string => keyText.slice(0, keyText.indexOf("/"));
+
+async function withTimeout<Result>(promise: Promise<Result>, ms: number): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer in time")), ms);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
