@@ -6,8 +6,8 @@ import type { ExecutionEvent, RejectionEvent, ReportEvent } from "../../shared/r
 import type { Sqlite } from "../../shared/sqlite.ts";
 import { eventParts, type KnownParts, partsLength } from "./eventParts.ts";
 import { openExecutionBuckets } from "./executionBuckets.ts";
-import { openRetryWriter, type RetryWriter } from "./retryWriter.ts";
 import { openStateWriter } from "./flowStates.ts";
+import { openRetryWriter, type RetryWriter } from "./retryWriter.ts";
 import type { ExecutionTables } from "./tables.ts";
 
 export interface IngestedCounts {
