@@ -282,6 +282,9 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
     if (message.kind === "ready") {
       room.isReady = true;
       for (const then of room.whenReady.splice(0)) then();
+    } else if (message.kind === "worn") {
+      onNotice("warn", "A run thread is replaced: its runs left too many timers or connections open.");
+      retire(room);
     } else if (message.kind === "output")
       onNotice("debug", `Flow code wrote outside of a run: ${message.text}`);
     else if (message.kind === "ends") {

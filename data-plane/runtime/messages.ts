@@ -148,6 +148,8 @@ export type FromThread =
   | { kind: "end"; id: number; end: WorkEnd }
   /** Runs that nobody waits for and that went well, many in one flat list: see `plainEndMembers`. */
   | { kind: "ends"; ends: PlainEnds }
+  /** Its runs left so much open that another thread should take over. */
+  | { kind: "worn" }
   /** What was written outside of any run that still goes on. */
   | { kind: "output"; text: string };
 

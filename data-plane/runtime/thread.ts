@@ -15,6 +15,7 @@ import { createContexts, type ThreadContext } from "./contexts.ts";
 import { RunError, runFlow } from "./flowRun.ts";
 import { installGuards } from "./guards.ts";
 import { lastWordsWriter } from "./lastWords.ts";
+import { installLeftovers } from "./leftovers.ts";
 import type {
   FromThread,
   PlainEnds,
@@ -49,6 +50,8 @@ let plainEnds: PlainEnds = [];
 /** A run's words are copied again when room is made, so what is left must be worth it. */
 const fillMax = 0.5;
 
+type Ended = Pick<WorkEnd, "status" | "errorCode" | "error" | "result" | "states">;
+
 interface RunPlace {
   capture: RunCapture | null;
 }
@@ -59,6 +62,8 @@ const { parse } = JSON;
 const send = (message: FromThread) => port.postMessage(message);
 
 installGuards({ onOutput: (text) => send({ kind: "output", text }) });
+const leftovers = installLeftovers();
+let isWorn = false;
 setInterval(() => lastWords.beat(), beatIntervalMs);
 setInterval(() => sendProgress(progressIntervalMs / 2), progressIntervalMs);
 port.on("message", (message: ToThread) => {
@@ -118,8 +123,19 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
   const place: RunPlace = { capture };
   running.set(id, place);
 
-  function end(outcome: Pick<WorkEnd, "status" | "errorCode" | "error" | "result" | "states">): void {
+  /** What is closed with the last answer is closed some turns later, so what seems to be left is looked at again. */
+  function endSettled(outcome: Ended): void {
+    if (leftovers.describe(capture) === null) end(outcome);
+    else setImmediate(() => setImmediate(end, outcome));
+  }
+
+  function end(outcome: Ended): void {
     if (capture.isClosed()) return;
+    const left = leftovers.describe(capture);
+    if (left !== null) {
+      capture.log("WARN", [left], null);
+      keepLeft(capture);
+    }
     capture.close();
     running.delete(id);
     place.capture = null;
@@ -170,13 +186,21 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
       },
     })
       .then((result: RunResult | null) => {
-        end({ status: "SUCCEEDED", errorCode: null, error: null, result, states: changedStates() });
+        endSettled({ status: "SUCCEEDED", errorCode: null, error: null, result, states: changedStates() });
       })
       .catch((error: unknown) => {
         const errorCode = error instanceof RunError ? error.code : "INTERNAL";
-        end({ status: "FAILED", errorCode, error: capture.shown(messageOf(error)), result: null });
+        endSettled({ status: "FAILED", errorCode, error: capture.shown(messageOf(error)), result: null });
       });
   });
+}
+
+/** Timers and connections that nobody closes add up: at their bound a new thread takes over. */
+function keepLeft(capture: RunCapture): void {
+  leftovers.keep(capture);
+  if (isWorn || !leftovers.isTooMuch()) return;
+  isWorn = true;
+  send({ kind: "worn" });
 }
 
 /** In memory of its own: flow code that keeps a part of the body would keep the whole batch, and see it. */
