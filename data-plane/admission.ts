@@ -4,7 +4,7 @@
  */
 import { type Flow, routableFlows } from "../shared/definition.ts";
 import type { ErrorCode } from "../shared/errors.ts";
-import type { RequestSource } from "../shared/references.ts";
+import { type Reference, type RequestSource, selectFromRequest } from "../shared/references.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
 import { answersAtOnce } from "./answers.ts";
 import { everyFlowNeedsKey, keyRule } from "./authenticate.ts";
@@ -12,6 +12,7 @@ import type { EntryMeta, EntryRoute } from "./journal/entry.ts";
 import type { KeyChecks, KeyRefusal } from "./keyChecks.ts";
 import type { BodyParser } from "./largeBodies.ts";
 import { mediaTypeOf } from "./parse.ts";
+import { queueKeyOf, queueOf } from "./queueKeys.ts";
 import type { CompiledInstance } from "./replica/compiled.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
 import { type Endpoint, routeByRequest, type Target } from "./resolve.ts";
@@ -114,7 +115,11 @@ export async function admit(
     };
   const { target } = route;
   const refused = refuseTarget(target, given, contentType);
-  return refused ?? { ok: true, meta: metaOf(replica, given, target), endpoint, target };
+  if (refused !== null) return refused;
+  const queueKey = queueKeyOf(target.instance.entity.id, target.flow, (reference) =>
+    selectFromRequest(reference, source),
+  );
+  return { ok: true, meta: metaOf(replica, given, target, queueKey), endpoint, target };
 }
 
 function refuseTarget(target: Target, given: AdmissionRequest, contentType: string): AdmissionRefusal | null {
@@ -178,11 +183,17 @@ export function acceptsContentType(flow: Flow, contentType: string, body: Buffer
   });
 }
 
-/** Where the endpoint reads routing values from in the body. */
+/** Where the endpoint reads routing values and ids of its flows' queues from in the body. */
 function bodyPaths({ flow, preprocessFlow, source }: Endpoint): string[][] {
-  if (flow !== null || preprocessFlow !== null) return [];
+  if (flow !== null) return pathsInBody([queueOf(flow)?.dedupe]);
+  if (preprocessFlow !== null) return [];
   const { flowName, customer, customerUser } = source.rules;
-  return [flowName, customer, customerUser].flatMap((reference) => {
+  const ids = routableFlows(source.definition).map((each) => queueOf(each)?.dedupe);
+  return pathsInBody([flowName, customer, customerUser, ...ids]);
+}
+
+function pathsInBody(references: readonly (Reference | null | undefined)[]): string[][] {
+  return references.flatMap((reference) => {
     const path = reference?.paths[0];
     return path !== undefined && path[0] === "body" ? [path.slice(1)] : [];
   });
@@ -217,7 +228,12 @@ export function sourceOf(
 export const headerOf = (headers: StoredRequest["headers"], name: string): string | undefined =>
   headers.find(([key]) => key.toLowerCase() === name)?.[1];
 
-function metaOf(replica: ReplicaReader, given: AdmissionRequest, target: Target | null): EntryMeta {
+function metaOf(
+  replica: ReplicaReader,
+  given: AdmissionRequest,
+  target: Target | null,
+  queueKey: string | null = null,
+): EntryMeta {
   const { endpoint, request } = given;
   const instance = target?.instance ?? endpoint.instance;
   const flow = (target?.flow ?? endpoint.preprocessFlow)!;
@@ -243,6 +259,7 @@ function metaOf(replica: ReplicaReader, given: AdmissionRequest, target: Target 
     invokedBy: given.invokedBy,
     isEndpointTest: given.isEndpointTest,
     isWaiting: given.hasSender === true && !answersAtOnce(target === null ? null : flow, request.headers),
+    ...(queueKey === null ? {} : { queueKey }),
     ...(given.retry === undefined ? {} : { retry: given.retry }),
     route,
     request,

@@ -18,6 +18,7 @@ import type { CompiledEndpoint, CompiledTarget, Endpoints, PlannedFlow } from ".
 import type { IncomingRequest } from "./ingress.ts";
 import { inlineBytesMax } from "./largeBodies.ts";
 import { bodyKind, mediaTypeOf, parseBody } from "./parse.ts";
+import { queueKeyOf } from "./queueKeys.ts";
 
 export interface AdmittedEntry {
   id: string;
@@ -55,6 +56,7 @@ export function admitAtOnce(
 
   let { target } = endpoint;
   let runs = first;
+  let queueKey: string | null = null;
   if (plan.preprocess === null || endpoint.flow !== null) {
     const source = sourceOf(request, parsed);
     const select = (reference: Reference) => selectFromRequest(reference, source);
@@ -74,11 +76,12 @@ export function admitAtOnce(
       if (keys === null || !acceptsContentType(chosen.flow, request.contentType, body)) return null;
       used = keys;
     }
+    if (runs!.hasQueue) queueKey = queueKeyOf(target.id, runs!.flow, select);
   }
   if (target !== null && !target.isEnabled && (runs === plan.preprocess || !endpoint.target?.isSystem))
     return null;
   if (used.length > 0) keyUse.note(used, now);
-  return entryOf(endpoint, target, runs!, request, hmacs);
+  return entryOf(endpoint, target, runs!, request, hmacs, queueKey);
 }
 
 const noKeys: readonly KeyEntity[] = [];
@@ -95,6 +98,7 @@ function entryOf(
   { flow, routeHead }: PlannedFlow,
   request: IncomingRequest,
   hmacs: readonly string[],
+  queueKey: string | null,
 ): AdmittedEntry {
   const id = newId();
   const isPreprocess = flow === endpoint.plan.preprocess?.flow && endpoint.flow === null;
@@ -103,8 +107,8 @@ function entryOf(
   const isDebug = request.isDebug || endpoint.target?.isDebug === true;
   const keyHmacs = hmacs.length === 0 ? "" : `"${hmacs.join('","')}"`;
   // Method, address and token are made of letters, digits and a few signs that JSON writes as they are.
-  const metaJson = `{"id":"${id}","invokeType":"${invokeType}","isDebug":${isDebug},"replayOf":null,"invokedBy":null,"isEndpointTest":false,"isWaiting":${isWaiting},"route":${routeHead},"instanceId":${target === null ? null : `"${target.id}"`},"instanceVersion":${target?.version ?? 0},"userId":null},"request":{"method":"${request.method}","pathFragment":${quoted(request.pathFragment)},"query":${quoted(request.query)},"headers":${JSON.stringify(request.headers)},"keyHmacs":[${keyHmacs}],"remoteAddress":"${request.remoteAddress}","receivedAtMs":${request.receivedAtMs},"requestId":${quoted(request.requestId)},"token":"${request.token}"}}`;
-  const fairKey = isPreprocess || target === null ? request.token : target.id;
+  const metaJson = `{"id":"${id}","invokeType":"${invokeType}","isDebug":${isDebug},"replayOf":null,"invokedBy":null,"isEndpointTest":false,"isWaiting":${isWaiting},${queueKey === null ? "" : `"queueKey":${JSON.stringify(queueKey)},`}"route":${routeHead},"instanceId":${target === null ? null : `"${target.id}"`},"instanceVersion":${target?.version ?? 0},"userId":null},"request":{"method":"${request.method}","pathFragment":${quoted(request.pathFragment)},"query":${quoted(request.query)},"headers":${JSON.stringify(request.headers)},"keyHmacs":[${keyHmacs}],"remoteAddress":"${request.remoteAddress}","receivedAtMs":${request.receivedAtMs},"requestId":${quoted(request.requestId)},"token":"${request.token}"}}`;
+  const fairKey = queueKey ?? (isPreprocess || target === null ? request.token : target.id);
   return { id, metaJson, fairKey, isWaiting };
 }
 

@@ -8,6 +8,7 @@ import type { AddressList } from "../shared/addresses.ts";
 import type { Flow } from "../shared/definition.ts";
 import { addressListOf } from "./addresses.ts";
 import { type KeyRule, keyRule } from "./authenticate.ts";
+import { queueOf } from "./queueKeys.ts";
 import type { CompiledDefinition, CompiledInstance, CompiledIntegration } from "./replica/compiled.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
 import { type ChangedKeys, customerKey } from "./replica/state.ts";
@@ -18,6 +19,8 @@ export interface PlannedFlow {
   readonly flow: Flow;
   /** Its place in a target's rules. */
   readonly place: number;
+  /** Its runs wait in a queue of its own. */
+  readonly hasQueue: boolean;
   /** JSON that is not closed yet: the instance and the user are to follow. */
   readonly routeHead: string;
 }
@@ -125,6 +128,7 @@ export function createEndpoints(reader: ReplicaReader): Endpoints {
       const planned = (flow: Flow, place: number, routeKind: "flow" | "preprocess"): PlannedFlow => ({
         flow,
         place,
+        hasQueue: queueOf(flow) !== null,
         routeHead: openJson({ kind: routeKind, ...base, flowStableKey: flow.stableKey }),
       });
       const flows = definition.definition.flows;

@@ -42,7 +42,8 @@ const retryingJson = (retrying: Retrying | null): string =>
 
 function finishJson(finish: ExecutionFinish | null): string {
   if (finish === null) return "null";
-  if (finish.error !== null || finish.errorCode !== null || finish.states !== undefined)
+  const { error, errorCode, states, resultType } = finish;
+  if (error !== null || errorCode !== null || states !== undefined || resultType !== undefined)
     return JSON.stringify(finish);
   return `{"status":"${finish.status}","endedAtMs":${finish.endedAtMs},"errorCode":null,"error":null,"answerStatus":${finish.answerStatus}}`;
 }

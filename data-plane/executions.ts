@@ -20,6 +20,7 @@ import {
 } from "../shared/reports.ts";
 import { type AnswerHooks, waitForAnswer } from "./answers.ts";
 import { keyRule } from "./authenticate.ts";
+import { createDuplicates, queueKeyOfRouted } from "./duplicates.ts";
 import { type EntryHead, readHead } from "./entryHead.ts";
 import { eventJson } from "./eventJson.ts";
 import { createFifo } from "./fifo.ts";
@@ -28,6 +29,7 @@ import type { EntryMeta, EntryRoute } from "./journal/entry.ts";
 import type { Journal, PendingEntry } from "./journal/journal.ts";
 import { type KeyChecks, keyChecksOfCommands } from "./keyChecks.ts";
 import { createPlans, type Plan, unknownTarget } from "./plans.ts";
+import { readQueueKey } from "./queueKeys.ts";
 import { ReplicaDamagedError } from "./replica/file.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
 import type { Reporter } from "./reporter.ts";
@@ -66,6 +68,8 @@ export interface Executions {
     code: ExecutionErrorCode,
     reason: string,
   ): Promise<void>;
+  /** The journal has handed out what earlier processes left: what waits for its flow's queue takes its place now. */
+  onResumed(): void;
   /** The replica holds something again: entries that waited for it go on. */
   onReplicaReady(): void;
   /** Resolves when nothing runs or waits, or after `timeoutMs`; after that nothing new is begun. */
@@ -163,6 +167,8 @@ interface Task {
   states: StateTexts | null | undefined;
   /** What its preprocess part has changed. */
   stateChanges: StateChanges | null;
+  /** It is charged with a slot of its key. */
+  hasSlot: boolean;
 }
 
 const newTask = (pending: PendingEntry, isFresh: boolean): Task => ({
@@ -188,6 +194,7 @@ const newTask = (pending: PendingEntry, isFresh: boolean): Task => ({
   suspectPlace: null,
   states: undefined,
   stateChanges: null,
+  hasSlot: false,
 });
 
 export function createExecutions(options: ExecutionsOptions): Executions {
@@ -195,12 +202,19 @@ export function createExecutions(options: ExecutionsOptions): Executions {
   const slots = config.runThreads * config.runsPerThreadMax;
   const perKeyMax = config.instanceRunsMax || Math.max(1, Math.ceil(slots / 2));
   /** What was not begun waits as it is: a task for each would be most of what a backlog takes. */
-  const scheduler = createScheduler<Task | PendingEntry>({ slots, perKeyMax });
+  const scheduler = createScheduler<Task | PendingEntry>({ slots, perKeyMax, isBefore: cameBefore });
   const suspects = createSuspects<Task>((task, place) => {
     task.suspectPlace = place;
+    if (task.hasSlot) {
+      startAll([task]);
+      return;
+    }
     scheduler.enqueue(task.key, task);
     wake();
   });
+  const duplicates = createDuplicates();
+  /** What waits for its flow's queue until the journal has handed out all that came before it. */
+  let heldBack: PendingEntry[] | null = [];
   const plans = createPlans({ replica, compile: runner.compile, ingressUrl: options.ingressUrl });
   /** Entries of this process's commands, on their way through the journal. */
   const ownEntries = new Set<string>();
@@ -223,8 +237,13 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     isWoken = false;
     if (isStopped) return;
     const taken: Task[] = [];
-    for (let next = scheduler.take(); next !== undefined; next = scheduler.take())
-      taken.push("pending" in next ? next : newTask(next, next.logName !== null));
+    for (let next = scheduler.take(); next !== undefined; next = scheduler.take()) {
+      const task = "pending" in next ? next : newTask(next, next.logName !== null);
+      task.hasSlot = true;
+      // Of its flow's queue: its turn has come, and the others of the queue wait behind it.
+      if (task.pending.isSuspect && task.suspectPlace === null) suspects.add(task);
+      else taken.push(task);
+    }
     if (taken.length > 0) startAll(taken);
     else noteIdle();
   }
@@ -242,10 +261,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
         if (run !== null) ready.push({ task, run });
       } catch (error) {
         // It stays in the journal for an operator to look at; the others must not wait for it.
-        logger.error(
-          { executionId: task.pending.id, reason: messageOf(error) },
-          "an entry of the journal can't be read",
-        );
+        logger.error({ executionId: task.pending.id, reason: messageOf(error) }, unreadable);
         finish(task);
       }
     }
@@ -385,8 +401,14 @@ export function createExecutions(options: ExecutionsOptions): Executions {
   function letGo(task: Task): void {
     task.metaJson = null;
     task.body = null;
-    scheduler.release(task.key);
+    release(task);
     wake();
+  }
+
+  function release(task: Task): void {
+    if (!task.hasSlot) return;
+    task.hasSlot = false;
+    scheduler.release(task.key);
   }
 
   function runOf(task: Task, plan: Plan): Run {
@@ -485,9 +507,12 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     task.states = undefined;
     task.answers?.onRouted(flow);
     // From here on its instance counts.
+    const body = task.body;
     letGo(task);
-    task.key = entity.id;
-    scheduler.enqueue(task.key, task);
+    task.key = queueKeyOfRouted(entity.id, flow, request, body) ?? entity.id;
+    const first = duplicates.enter(task.key, task.pending.id);
+    if (first === null) scheduler.enqueue(task.key, task);
+    else endDuplicate(task, first);
     return null;
   }
 
@@ -531,7 +556,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
   function end(
     task: Task,
     outcome: Pick<RunOutcome, "status" | "errorCode" | "error" | "endedAtMs">,
-    retry: ExecutionFinish["retry"] = undefined,
+    more: Pick<ExecutionFinish, "retry" | "resultType"> = {},
   ): void {
     const { status, errorCode, error, endedAtMs } = outcome;
     const nodeId = toNodeId("InstanceExecutionResult", task.pending.id);
@@ -543,7 +568,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       errorCode,
       error,
       answerStatus,
-      ...(retry === undefined ? {} : { retry }),
+      ...more,
     };
     const { stateChanges } = task;
     if (status === "SUCCEEDED" && stateChanges !== null && stateChanges.kept.size > 0)
@@ -640,7 +665,8 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     task.body = null;
     task.requestJson = null;
     task.suspectPlace?.leave();
-    scheduler.release(task.key);
+    duplicates.leave(task.key, task.pending.id);
+    release(task);
     wake();
   }
 
@@ -650,6 +676,11 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       return;
     }
     const isOwn = ownEntries.size > 0 && ownEntries.delete(pending.id);
+    if (readQueueKey(pending.fairKey) !== null) {
+      if (heldBack === null) enqueueInFlow(pending, isOwn);
+      else heldBack.push(pending);
+      return;
+    }
     if (!isOwn && !pending.isWaiting && !pending.isSuspect) {
       scheduler.enqueue(pending.fairKey, pending);
       wake();
@@ -664,6 +695,42 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     }
     scheduler.enqueue(task.key, task);
     wake();
+  }
+
+  function enqueueInFlow(pending: PendingEntry, isOwn: boolean): void {
+    const task = newTask(pending, isOwn || pending.logName !== null);
+    const first = duplicates.enter(pending.fairKey, pending.id);
+    if (first !== null) {
+      endDuplicate(task, first);
+      return;
+    }
+    if (pending.isWaiting) readAhead(task);
+    scheduler.enqueue(task.key, task);
+    wake();
+  }
+
+  /** It is recorded, and not run: one with the same id waits or runs. */
+  function endDuplicate(task: Task, first: string): void {
+    try {
+      read(task);
+      task.plan ??= tryFind(task);
+    } catch (error) {
+      logger.error({ executionId: task.pending.id, reason: messageOf(error) }, unreadable);
+      return;
+    }
+    const nodeId = toNodeId("InstanceExecutionResult", first);
+    log(
+      task,
+      "FLOW",
+      "INFO",
+      `Not run: ${nodeId}, which has the same id, waits or runs in this flow's queue.`,
+    );
+    task.answers?.onEnd({ status: "SUCCEEDED", result: null });
+    end(
+      task,
+      { status: "SUCCEEDED", errorCode: null, error: null, endedAtMs: Date.now() },
+      { resultType: "DUPLICATE" },
+    );
   }
 
   function readAhead(task: Task): void {
@@ -722,8 +789,14 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       await journal!.report(null, reportKey(failedEvent), JSON.stringify(failedEvent), true);
       reporter.notify();
     },
+    onResumed() {
+      const held = heldBack ?? [];
+      heldBack = null;
+      for (const pending of held.sort((a, b) => (cameBefore(a, b) ? -1 : 1)))
+        enqueueInFlow(pending, ownEntries.delete(pending.id));
+    },
     onReplicaReady() {
-      for (const task of waitingForReplica.splice(0)) scheduler.enqueue(task.key, task);
+      for (const task of waitingForReplica.splice(0)) scheduler.putBack(task.key, task);
       wake();
     },
     async drain(timeoutMs) {
@@ -754,5 +827,14 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     held.nextSequence = Math.max(held.nextSequence, reports.nextSequence);
   }
 }
+
+const unreadable = "an entry of the journal can't be read";
+
+const cameBefore = (one: Task | PendingEntry, other: Task | PendingEntry): boolean => {
+  const [a, b] = [pendingOf(one), pendingOf(other)];
+  return a.acceptedAtMs === b.acceptedAtMs ? a.id < b.id : a.acceptedAtMs < b.acceptedAtMs;
+};
+
+const pendingOf = (item: Task | PendingEntry): PendingEntry => ("pending" in item ? item.pending : item);
 
 const isAnswerCode = (code: ExecutionErrorCode): code is ErrorCode => code in errorCatalogue;

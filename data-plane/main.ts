@@ -197,7 +197,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
       ? watchTlsFiles(config.ingressTls, tlsPair, { renew: () => ingress.renewCertificate(), warn })
       : () => {};
   executions.begin(journal);
-  journal.resume();
+  journal.resume(() => executions.onResumed());
 
   // What the control plane says.
   const parser = createBodyParser();

@@ -9,7 +9,7 @@ import type { RunOutcome } from "./runs.ts";
 type Retry = NonNullable<ExecutionFinish["retry"]>;
 
 /**
- * The retry of a flow part's outcome; undefined where there is none. Its execution's id is chosen here, so that the
+ * The retry of a flow part's outcome; empty where there is none. Its execution's id is chosen here, so that the
  * event that says so may be told any number of times.
  */
 export function retryAfter(
@@ -17,16 +17,15 @@ export function retryAfter(
   head: EntryHead,
   outcome: Pick<RunOutcome, "status" | "errorCode" | "endedAtMs">,
   answerStatus: number | null,
-): Retry | undefined {
+): { retry?: Retry } {
   const { retry } = plan.context.code.flow;
   const number = (head.retry?.number ?? 0) + 1;
-  if (outcome.status !== "FAILED" || retry === undefined || number > retry.maxAttempts) return undefined;
+  if (outcome.status !== "FAILED" || retry === undefined || number > retry.maxAttempts) return {};
   // Who tests looks at the outcome, and what was canceled is not to come back.
-  if (head.invokeType === "TEST" || head.invokeType === "TEST_ENDPOINT") return undefined;
+  if (head.invokeType === "TEST" || head.invokeType === "TEST_ENDPOINT") return {};
   // Its sender was told that its trigger refused it, and so is to send it again, or not.
-  if (outcome.errorCode === "TRIGGER_FAILED" && answerStatus !== null && answerStatus >= 400)
-    return undefined;
-  return { executionId: newId(), dueAtMs: outcome.endedAtMs + retryDelayMs(retry, number) };
+  if (outcome.errorCode === "TRIGGER_FAILED" && answerStatus !== null && answerStatus >= 400) return {};
+  return { retry: { executionId: newId(), dueAtMs: outcome.endedAtMs + retryDelayMs(retry, number) } };
 }
 
 /** What an event says of the retries; null where there are none. */

@@ -94,6 +94,9 @@ export interface StepReport {
   isTruncated: boolean;
 }
 
+/** `DUPLICATE`: not run, since one with the same id waited or ran in its flow's queue. */
+export type ResultType = "DUPLICATE";
+
 export interface ExecutionFinish {
   status: "SUCCEEDED" | "FAILED";
   endedAtMs: number;
@@ -102,6 +105,8 @@ export interface ExecutionFinish {
   error: string | null;
   /** The HTTP status that the sender got, or null where it was gone. */
   answerStatus: number | null;
+  /** What kind of success it is, where it is not that its flow ran to its end: see `ResultType`. */
+  resultType?: ResultType;
   /** Where it failed and is to be run again: the execution that will do it, and when. */
   retry?: { executionId: string; dueAtMs: number };
   /** The states that a run which succeeded has changed; left out where there are none. */

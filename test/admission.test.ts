@@ -162,11 +162,13 @@ flows:
   - name: Second "quoted"
     stableKey: second
     isSynchronous: true
+    queueConfig: {usesFifoQueue: true, dedupeIdField: {type: reference, value: onTrigger.results.body.data.customer.id}}
     endpointSecurityType: organization
     steps: [{name: T, action: {key: webhook, component: {key: webhook-triggers}}}]
   - name: Sort
     stableKey: sort
     endpointSecurityType: unsecured
+    queueConfig: {concurrencyLimit: 3}
     steps: [{name: T, action: {key: webhook, component: {key: webhook-triggers}}}]
 `).definition;
 

@@ -104,3 +104,130 @@ describe("the scheduler", () => {
     );
   });
 });
+
+describe("a flow's own queue", () => {
+  const sequential = "a 1  one";
+  const throttled = "a 2  two";
+
+  test("runs no more at once than its limit, beside the others of its instance", () => {
+    const scheduler = createScheduler<string>({ slots: 100, perKeyMax: 100 });
+    for (let n = 0; n < 3; n++) scheduler.enqueue(sequential, `one${n}`);
+    for (let n = 0; n < 3; n++) scheduler.enqueue(throttled, `two${n}`);
+    for (let n = 0; n < 2; n++) scheduler.enqueue("a", `plain${n}`);
+    expect(takeAll(scheduler).sort()).toEqual(["one0", "plain0", "plain1", "two0", "two1"]);
+    expect([scheduler.waiting(), scheduler.running()]).toEqual([3, 5]);
+    scheduler.release(sequential);
+    scheduler.release("a");
+    expect(takeAll(scheduler)).toEqual(["one1"]);
+    scheduler.release(throttled);
+    scheduler.release(throttled);
+    expect(takeAll(scheduler)).toEqual(["two2"]);
+  });
+
+  test("is of one instance: the same flow of another runs beside it", () => {
+    const scheduler = createScheduler<string>({ slots: 100, perKeyMax: 100 });
+    for (const key of [sequential, "b 1  one"]) for (let n = 0; n < 2; n++) scheduler.enqueue(key, key + n);
+    expect(takeAll(scheduler)).toEqual([`${sequential}0`, "b 1  one0"]);
+  });
+
+  test("counts for the instance's limit, and takes turns with its other flows", () => {
+    const scheduler = createScheduler<string>({ slots: 100, perKeyMax: 1 });
+    for (let n = 0; n < 2; n++) scheduler.enqueue(throttled, `two${n}`);
+    for (let n = 0; n < 2; n++) scheduler.enqueue("a", `plain${n}`);
+    const order: string[] = [];
+    for (let taken = takeAll(scheduler); taken.length > 0; taken = takeAll(scheduler)) {
+      expect(taken).toHaveLength(1);
+      order.push(taken[0]!);
+      scheduler.release(taken[0]!.startsWith("two") ? throttled : "a");
+    }
+    expect(order).toEqual(["two0", "plain0", "two1", "plain1"]);
+  });
+
+  test("takes what is put back to its place, and what comes new to its end", () => {
+    const isBefore = (one: number, other: number) => one < other;
+    const scheduler = createScheduler<number>({ slots: 100, perKeyMax: 100, isBefore });
+    for (const item of [1, 5, 7]) scheduler.enqueue(sequential, item);
+    expect(takeAll(scheduler)).toEqual([1]);
+    scheduler.release(sequential);
+    scheduler.putBack(sequential, 6);
+    scheduler.putBack(sequential, 1);
+    scheduler.enqueue(sequential, 0);
+    const order: number[] = [];
+    for (let item = scheduler.take(); item !== undefined; item = scheduler.take()) {
+      order.push(item);
+      scheduler.release(sequential);
+    }
+    expect(order).toEqual([1, 5, 6, 7, 0]);
+  });
+
+  test("has the limit of what came last", () => {
+    const scheduler = createScheduler<number>({ slots: 100, perKeyMax: 100 });
+    for (let n = 0; n < 3; n++) scheduler.enqueue("a 1  one", n);
+    expect(takeAll(scheduler)).toEqual([0]);
+    scheduler.enqueue("a 3  one", 3);
+    expect(takeAll(scheduler)).toEqual([1, 2]);
+  });
+});
+
+test("what is taken out of its turn is charged like the others, and no longer waits", () => {
+  for (const key of ["a", "a 1  one"]) {
+    const scheduler = createScheduler<number>({ slots: 100, perKeyMax: 100 });
+    scheduler.enqueue(key, 1);
+    scheduler.enqueue(key, 2);
+    expect(scheduler.takeOut(key, (item) => item === 3)).toBeUndefined();
+    expect(scheduler.takeOut(key, (item) => item === 1)).toBe(1);
+    expect(scheduler.takeOut(key, (item) => item === 2)).toBe(2);
+    expect([scheduler.waiting(), scheduler.running(), scheduler.take()]).toEqual([0, 2, undefined]);
+    scheduler.release(key);
+    scheduler.release(key);
+    expect(scheduler.running()).toBe(0);
+    scheduler.enqueue(key, 4);
+    expect(scheduler.take()).toBe(4);
+  }
+});
+
+test("the scheduler keeps its limits and loses nothing, whatever comes and goes", () => {
+  const keys = ["a", "b", "a 1  one", "a 3  two", "b 1  one"];
+  const limitOf = (key: string) => Number(key.split(" ")[1] ?? 100);
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ does: fc.constantFrom("add", "add", "take", "end", "out"), pick: fc.nat(1000) })),
+      (steps) => {
+        const scheduler = createScheduler<{ key: string; n: number }>({ slots: 6, perKeyMax: 4 });
+        const waiting: { key: string; n: number }[] = [];
+        const running: { key: string; n: number }[] = [];
+        for (const [n, { does, pick }] of steps.entries()) {
+          if (does === "add") {
+            const item = { key: keys[pick % keys.length]!, n };
+            scheduler.enqueue(item.key, item);
+            waiting.push(item);
+          } else if (does === "take") {
+            const item = scheduler.take();
+            if (item === undefined) continue;
+            // Of its key it is the one that came first.
+            expect(item).toBe(waiting.find((each) => each.key === item.key));
+            running.push(...waiting.splice(waiting.indexOf(item), 1));
+            expect(running.filter((each) => each.key === item.key).length).toBeLessThanOrEqual(
+              limitOf(item.key),
+            );
+          } else if (does === "end" && running.length > 0) {
+            const [item] = running.splice(pick % running.length, 1);
+            scheduler.release(item!.key);
+          } else if (does === "out" && waiting.length > 0 && running.length === 0) {
+            const item = waiting[pick % waiting.length]!;
+            expect(scheduler.takeOut(item.key, (each) => each === item)).toBe(item);
+            running.push(...waiting.splice(waiting.indexOf(item), 1));
+          }
+          expect([scheduler.waiting(), scheduler.running()]).toEqual([waiting.length, running.length]);
+        }
+        for (const item of running) scheduler.release(item.key);
+        for (let item = scheduler.take(); item !== undefined; item = scheduler.take()) {
+          waiting.splice(waiting.indexOf(item), 1);
+          scheduler.release(item.key);
+        }
+        expect(waiting).toEqual([]);
+      },
+    ),
+    { numRuns: 500 },
+  );
+});

@@ -19,6 +19,11 @@ builder.objectFields(Execution, (t) => ({
   maxRetryCount: t.exposeInt("maxRetryCount", {
     description: "How many retries its flow allows; 0 where it is not retried.",
   }),
+  resultType: t.exposeString("resultType", {
+    nullable: true,
+    description:
+      "What kind of success it is: DUPLICATE where it was not run, since one with the same id waited or ran in its flow's queue; null where its flow ran to its end.",
+  }),
   retryNextAt: t.field({
     type: "DateTime",
     nullable: true,

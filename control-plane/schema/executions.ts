@@ -47,6 +47,7 @@ export const executionItemColumns = [
   "executions.maxRetryCount",
   "executions.uniqueRequestId",
   "executions.retryNextAtMs",
+  "executions.resultType",
 ] as const;
 
 export const executionsOf = (database: ExecutionDatabase) =>

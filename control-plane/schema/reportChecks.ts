@@ -105,6 +105,7 @@ const executionShape = z.object({
       errorCode: optionalText,
       error: optionalText,
       answerStatus: z.number().int().nullable(),
+      resultType: text.optional(),
       retry: z.object({ executionId: id, dueAtMs: time }).optional(),
       states: z
         .array(
@@ -254,6 +255,7 @@ const isFinish = (value: unknown): boolean =>
   isTextOrNull(value["errorCode"]) &&
   isTextOrNull(value["error"]) &&
   (value["answerStatus"] === null || Number.isSafeInteger(value["answerStatus"])) &&
+  (value["resultType"] === undefined || isText(value["resultType"])) &&
   (value["retry"] === undefined || isRetry(value["retry"])) &&
   (value["states"] === undefined ||
     (isListOf(value["states"], isState) && (value["states"] as unknown[]).length <= statesMax));

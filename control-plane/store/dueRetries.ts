@@ -79,6 +79,7 @@ async function makeRecord(store: Store, retry: Retry): Promise<boolean> {
           retryOf: retry.originId,
           retryNumber: retry.number,
           retryNextAtMs: null,
+          resultType: null,
         },
         JSON.stringify(request),
       );

@@ -265,4 +265,8 @@ export const executionMigrations: readonly string[] = [
   );
   CREATE TABLE stateOwners (position INTEGER PRIMARY KEY AUTOINCREMENT, ownerId TEXT NOT NULL UNIQUE);
   `,
+  // What kind of success it is.
+  `
+  ALTER TABLE executions ADD COLUMN resultType TEXT;
+  `,
 ];

@@ -75,6 +75,7 @@ const executionColumns = [
   "maxRetryCount",
   "uniqueRequestId",
   "retryNextAtMs",
+  "resultType",
 ] as const satisfies (keyof ExecutionRow)[];
 /** What never changes. */
 const fixedColumns: readonly string[] = ["id", "startedAtMs", "bucketAtMs"];
@@ -166,6 +167,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
       event.retrying?.most ?? 0,
       event.retrying?.uniqueRequestId ?? null,
       null,
+      finish?.resultType ?? null,
     );
     return changes === 1;
   };
@@ -334,8 +336,8 @@ function openKnownParts(executions: Sqlite): KnownParts {
 
 function finishColumns({ finish }: ExecutionEvent): Partial<ExecutionRow> {
   if (finish === null) return {};
-  const { endedAtMs, errorCode, error, answerStatus } = finish;
-  return { endedAtMs, errorCode, error, answerStatus };
+  const { endedAtMs, errorCode, error, answerStatus, resultType = null } = finish;
+  return { endedAtMs, errorCode, error, answerStatus, resultType };
 }
 
 const lengthOf = (text: string | null): number => (text === null ? 0 : Buffer.byteLength(text));

@@ -80,6 +80,7 @@ export const noRetry = {
   maxRetryCount: 0,
   uniqueRequestId: null,
   retryNextAtMs: null,
+  resultType: null,
 } as const;
 
 export interface TestRequest {

@@ -355,6 +355,8 @@ interface ExecutionsTable {
   uniqueRequestId: string | null;
   /** When it is to be run again; null where it is not. */
   retryNextAtMs: number | null;
+  /** A `ResultType`; null where it ran to its end, or has not ended. */
+  resultType: string | null;
 }
 
 /** `STARTING`: its record is there, and its command may be. */

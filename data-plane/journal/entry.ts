@@ -36,6 +36,8 @@ export interface EntryMeta {
   isEndpointTest: boolean;
   /** True where its sender waits for more than that it is on disk: routing, the trigger's response, the result. */
   isWaiting: boolean;
+  /** Where its flow has a queue of its own: see queueKeys.ts. */
+  queueKey?: string;
   /** Of a retry: the execution that failed first, and which retry of it this is. */
   retry?: { of: string; number: number };
   route: EntryRoute;
@@ -43,5 +45,5 @@ export interface EntryMeta {
 }
 
 /** Who shares the slots of runs with whom: an instance's runs, or an endpoint's before their routing is known. */
-export const fairKeyOf = ({ route, request }: EntryMeta): string =>
-  route.kind === "flow" && route.instanceId !== null ? route.instanceId : request.token;
+export const fairKeyOf = ({ queueKey, route, request }: EntryMeta): string =>
+  queueKey ?? (route.kind === "flow" && route.instanceId !== null ? route.instanceId : request.token);

@@ -47,8 +47,9 @@ export interface Journal {
   /**
    * Hands out through `onEntry` what earlier processes left unfinished (fewest crashes first, then by age), in
    * steps. To be called once, when everything that `onEntry` needs is there; it was counted and held since the start.
+   * `onDone` is called after the last one.
    */
-  resume(): void;
+  resume(onDone?: () => void): void;
   /**
    * For commands: true when the entry is on disk (`onEntry` was called for it), false where one of that id is in
    * the journal already. Rejects with `JournalFullError`. The body must not change until then.
@@ -411,7 +412,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 
   return {
     follow: follower.follow,
-    resume() {
+    resume(onDone) {
       let next = 0;
       const step = () => {
         if (isClosed) return;
@@ -419,6 +420,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
           onEntry(unfinishedAtStart[next]!);
         }
         if (next < unfinishedAtStart.length) setImmediate(step);
+        else onDone?.();
       };
       step();
     },
