@@ -61,7 +61,12 @@ export function createContextCompiler(
       const bundles = Object.entries(definition.bundles).map(
         ([componentKey, digest]) => [componentKey, { digest, folder: folderOf(digest) }] as const,
       );
-      code = { flow, isCodeNative: definition.isCodeNative, bundles: Object.fromEntries(bundles) };
+      code = {
+        flow,
+        isCodeNative: definition.isCodeNative,
+        bundles: Object.fromEntries(bundles),
+        flowSchemas: schemasOf(definition),
+      };
       codes.set(flow, code);
     }
     return code;
@@ -85,6 +90,14 @@ export function createContextCompiler(
       };
     },
   };
+}
+
+/** Of all flows that have some, by the flow's name; null where none has. */
+function schemasOf({ flows }: Definition): RunCode["flowSchemas"] {
+  const schemas = flows.flatMap(({ name, schemas: own }) =>
+    own === undefined ? [] : [[name, own] as const],
+  );
+  return schemas.length === 0 ? null : Object.fromEntries(schemas);
 }
 
 type Unseal = (purpose: string, sealed: string) => string;

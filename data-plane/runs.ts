@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import type { Config } from "../shared/config.ts";
-import type { Definition } from "../shared/definition.ts";
+import { allSteps, type Definition } from "../shared/definition.ts";
 import { type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
 import type { ExecutionPart, LogSeverity } from "../shared/reports.ts";
 import type { MasterKey } from "../shared/secrets.ts";
@@ -196,7 +196,7 @@ export function createRunner(options: RunnerOptions): Runner {
 
 const stepsOf = (definition: Definition) =>
   definition.flows.flatMap((flow) =>
-    flow.steps.map(({ isTrigger, action }) => ({ flowName: flow.name, isTrigger, action })),
+    allSteps(flow.steps).map(({ isTrigger, action }) => ({ flowName: flow.name, isTrigger, action })),
   );
 
 function runJob(run: Run, timeoutMs: number, onEnd: (outcome: RunOutcome) => void): Job {

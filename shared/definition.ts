@@ -4,6 +4,7 @@
  */
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
+import { hasTriggerCode } from "./builtIns/triggerCode.ts";
 import { messageOf } from "./errors.ts";
 
 export const definitionVersion = 7;
@@ -13,7 +14,10 @@ export type SecurityType = "unsecured" | "customer_optional" | "customer_require
 
 export type InputValue =
   | { type: "value" | "reference" | "configVar" | "template"; value: string; name?: string | InputValue }
-  | { type: "complex"; value: string | InputValue[]; name?: string | InputValue };
+  | { type: "complex"; value: string | ComplexMember[]; name?: string | InputValue };
+
+/** Lists of lists, and bare texts, are what conditions are made of: `[and, [isEmpty, {...}]]`. */
+export type ComplexMember = InputValue | string | ComplexMember[];
 
 export interface ActionReference {
   componentKey: string;
@@ -109,6 +113,8 @@ export interface Flow {
   steps: Step[];
   /** True where the trigger step runs code of its own, so that the answer waits for it. */
   hasTriggerCode: boolean;
+  /** JSON schemas of what the flow is invoked with, by name, as written. */
+  schemas?: Record<string, unknown>;
   retry?: RetryConfig;
   queue?: QueueConfig;
   batch?: BatchConfig;
@@ -191,16 +197,24 @@ const referenceInput = z.union([
   z.object({ value: z.string() }).transform((input) => input.value),
 ]);
 const name = z.string().trim().min(1).max(nameLengthMax);
+/** Numbers, booleans and lists that YAML made of a value are its text again; nothing is an empty text. */
+const textValue = z.unknown().transform((value) => {
+  if (value === null || value === undefined) return "";
+  return typeof value === "object" ? JSON.stringify(value) : String(value);
+});
+const complexMember: z.ZodType<ComplexMember> = z.lazy(() =>
+  z.union([inputValue, z.string(), z.array(complexMember)]),
+);
 const inputValue: z.ZodType<InputValue> = z.lazy(() =>
   z.union([
     z.object({
       type: z.enum(["value", "reference", "configVar", "template"]),
-      value: z.coerce.string(),
+      value: textValue,
       name: z.union([z.string(), inputValue]).optional(),
     }),
     z.object({
       type: z.literal("complex"),
-      value: z.union([z.string(), z.array(inputValue)]),
+      value: z.union([z.string(), z.array(complexMember)]),
       name: z.union([z.string(), inputValue]).optional(),
     }),
   ]),
@@ -285,6 +299,7 @@ const flowSchema = z.object({
   retryConfig: retryConfigSchema.nullish(),
   queueConfig: queueConfigSchema.nullish(),
   triggerResolver: triggerResolverSchema.nullish(),
+  schemas: z.record(z.string(), z.unknown()).nullish(),
   steps: z.array(stepSchema).min(1, "has no steps").max(stepsMax),
 });
 const configVarSchema = z.object({
@@ -463,7 +478,8 @@ function compileFlow(raw: RawFlow): Flow {
     securityType: raw.endpointSecurityType ?? null,
     acceptedContentTypes: raw.acceptedContentTypes ?? null,
     steps,
-    hasTriggerCode: !steps[0]!.action.isPublic,
+    hasTriggerCode: hasTriggerCode(steps[0]!),
+    ...(raw.schemas == null ? {} : { schemas: raw.schemas }),
     ...workOf(raw),
   };
 }

@@ -2,8 +2,8 @@
  * What must hold before a version is published: the mistakes that the builder's tools let through and that
  * would only show when a webhook can't be routed. Each has its own message.
  */
-import type { Definition, Flow, ImportedDefinition, InputValue } from "./definition.ts";
-import { routableFlows } from "./definition.ts";
+import type { ComplexMember, Definition, Flow, ImportedDefinition, InputValue } from "./definition.ts";
+import { allSteps, routableFlows } from "./definition.ts";
 import { parseReference, type ReferenceTarget } from "./references.ts";
 
 export interface PublishFacts {
@@ -122,7 +122,7 @@ function sharedPreprocessProblems(definition: Definition): string[] {
 }
 
 function readsConfigVars(flow: Flow): boolean {
-  return flow.steps.some(
+  return allSteps(flow.steps).some(
     (step) => Object.values(step.inputs).some(inputReadsConfigVar) || codeReadsConfigVars(step.inputs),
   );
 }
@@ -131,15 +131,20 @@ function inputReadsConfigVar(input: InputValue): boolean {
   const inName = typeof input.name === "object" && inputReadsConfigVar(input.name);
   switch (input.type) {
     case "configVar":
-      return true;
+      return input.value !== "";
     case "template":
       return inName || /\{\{\s*#/.test(input.value);
     case "complex":
-      return inName || (Array.isArray(input.value) && input.value.some(inputReadsConfigVar));
+      return inName || (Array.isArray(input.value) && input.value.some(memberReadsConfigVar));
     default:
       return inName;
   }
 }
+
+const memberReadsConfigVar = (member: ComplexMember): boolean => {
+  if (typeof member === "string") return false;
+  return Array.isArray(member) ? member.some(memberReadsConfigVar) : inputReadsConfigVar(member);
+};
 
 /** A code step that takes `configVars` apart from its context and then uses it by name. */
 function codeReadsConfigVars(inputs: Record<string, InputValue>): boolean {

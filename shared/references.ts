@@ -32,6 +32,14 @@ const textLengthMax = 1024;
 const segmentsMax = 64;
 const requestRoots = new Set(["headers", "body", "queryParameters"]);
 
+/** The parts of a path, or a sentence. Its bare keys may have spaces in them, as the names of flows do. */
+export function parsePath(text: string): { ok: true; path: string[] } | { ok: false; message: string } {
+  const path = splitPath(text, true);
+  return typeof path === "string"
+    ? { ok: false, message: `"${clip(text)}" is not a reference: ${path}` }
+    : { ok: true, path };
+}
+
 export function parseReference(text: string, target: ReferenceTarget): ReferenceParse {
   const segments = splitPath(text);
   if (typeof segments === "string")
@@ -122,7 +130,7 @@ function resultReference(text: string, segments: string[]): ReferenceParse {
 }
 
 /** The path's segments, or what is wrong with it. */
-function splitPath(text: string): string[] | string {
+function splitPath(text: string, allowsSpaces = false): string[] | string {
   if (text.length === 0) return "it is empty.";
   if (text.length > textLengthMax) return `it is longer than ${textLengthMax} characters.`;
   const segments: string[] = [];
@@ -137,7 +145,8 @@ function splitPath(text: string): string[] | string {
       const end = bareEnd(text, at);
       if (end === at) return `a key is missing at position ${at + 1}.`;
       const bare = text.slice(at, end);
-      if (/[\s"'\]]/.test(bare)) return `"${clip(bare)}" must be written in brackets with quotes.`;
+      if ((allowsSpaces ? /["'\]]/ : /[\s"'\]]/).test(bare))
+        return `"${clip(bare)}" must be written in brackets with quotes.`;
       segments.push(bare);
       at = end;
     }

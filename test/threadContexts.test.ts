@@ -21,7 +21,10 @@ const contextOf = (code: RunCode, name: string, configVarsJson: string | null = 
 
 test("a thread knows every context that a batch names, however many instances take turns", () => {
   const flow = { stableKey: "flow" } as RunCode["flow"];
-  const codes = Array.from({ length: 1_500 }, (): RunCode => ({ flow, isCodeNative: true, bundles: {} }));
+  const codes = Array.from(
+    { length: 1_500 },
+    (): RunCode => ({ flow, isCodeNative: true, bundles: {}, flowSchemas: null }),
+  );
   const contexts = Array.from({ length: 6_000 }, (_, index) =>
     contextOf(codes[index % codes.length]!, `instance-${index}`),
   );
@@ -48,7 +51,12 @@ test("a thread knows every context that a batch names, however many instances ta
 });
 
 test("what is given up for its size while a batch is put together is known until the batch has been sent", () => {
-  const code: RunCode = { flow: { stableKey: "flow" } as RunCode["flow"], isCodeNative: true, bundles: {} };
+  const code: RunCode = {
+    flow: { stableKey: "flow" } as RunCode["flow"],
+    isCodeNative: true,
+    bundles: {},
+    flowSchemas: null,
+  };
   const configVars = JSON.stringify({ large: "x".repeat(1024 * 1024) });
   const thread = createContexts();
   const sent = createThreadContexts((message) => {

@@ -1,5 +1,7 @@
 /** Reading a builder's YAML for an import: its shape, its components, its keys. Problems are errors of `definition`. */
+import { builtInCatalogue } from "../../shared/builtIns/catalogue.ts";
 import {
+  allSteps,
   DefinitionError,
   type ImportedDefinition,
   importDefinition,
@@ -7,6 +9,7 @@ import {
 } from "../../shared/definition.ts";
 import { isAcceptableKey } from "../../shared/secrets.ts";
 import { builtInComponents } from "../store/builtInComponents.ts";
+import type { ComponentParts } from "../store/componentParts.ts";
 import { findAction, newestPackage, partsOf } from "../store/components.ts";
 import type { Draft } from "../store/drafts.ts";
 import type { ConfigTransaction } from "../store/store.ts";
@@ -66,12 +69,12 @@ async function stepProblems(
   const problems: string[] = [];
   const partsById = new Map<string, Awaited<ReturnType<typeof partsOf>>>();
   for (const flow of definition.flows) {
-    for (const { name, action, isTrigger } of flow.steps) {
+    for (const { name, action, isTrigger, steps } of allSteps(flow.steps)) {
       const place = `Flow "${flow.name}", step "${name}"`;
       const builtIn = builtInComponents.find(({ key }) => key === action.componentKey);
       if (action.isPublic && builtIn === undefined) {
         problems.push(
-          `${place}: there is no public component "${action.componentKey}". There are ${builtInKeys}.`,
+          `${place}: the component "${action.componentKey}" is not part of Switchyard. Publish it as a private component and set isPublic: false, or use one of ${builtInKeys}.`,
         );
         continue;
       }
@@ -84,13 +87,30 @@ async function stepProblems(
       }
       if (findAction(parts, action.key, isTrigger) === undefined) {
         problems.push(
-          `${place}: component "${action.componentKey}" has no ${kindOf(isTrigger)} "${action.key}".`,
+          `${place}: component "${action.componentKey}" has no ${kindOf(isTrigger)} "${action.key}".${hasInstead(parts, isTrigger)}`,
+        );
+      } else if (steps !== undefined && !isLoop(action)) {
+        problems.push(
+          `${place}: it has steps in it, but "${action.key}" is no loop. Use one of the component "loop".`,
         );
       }
     }
   }
   return problems.slice(0, problemsMax);
 }
+
+/** Few are named; the rest is what `components` is for. */
+function hasInstead({ triggers, actions }: Pick<ComponentParts, "triggers" | "actions">, isTrigger: boolean) {
+  const keys = (isTrigger ? triggers : actions).map(({ key }) => `"${key}"`);
+  if (keys.length === 0 || keys.length > namedMax) return "";
+  return ` It has ${keys.join(", ")}.`;
+}
+
+const namedMax = 20;
+
+const isLoop = ({ isPublic, componentKey, key }: Step["action"]): boolean =>
+  isPublic &&
+  builtInCatalogue.find((component) => component.key === componentKey)?.actions[key]?.isLoop === true;
 
 const problemsMax = 50;
 const kindOf = (isTrigger: Step["isTrigger"]): string => (isTrigger ? "trigger" : "action");

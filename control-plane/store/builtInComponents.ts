@@ -1,4 +1,6 @@
 /** The public components, which data planes bring along: they are listed, and named by definitions. */
+import { builtInCatalogue } from "../../shared/builtIns/catalogue.ts";
+import type { BuiltIn, BuiltInInput } from "../../shared/builtIns/description.ts";
 import type { ComponentParts } from "./componentParts.ts";
 
 export interface BuiltInComponent {
@@ -11,59 +13,38 @@ export interface BuiltInComponent {
   parts: ComponentParts;
 }
 
-export const builtInComponents: readonly BuiltInComponent[] = [
-  {
-    id: "built-in-webhook-triggers",
-    key: "webhook-triggers",
-    label: "Webhook Triggers",
-    description: "Starts a flow when a webhook arrives.",
-    category: "Triggers",
-    parts: {
-      actions: [],
-      triggers: [trigger("webhook", "Webhook", "Hands the webhook's request to the flow.", "invalid")],
-      dataSources: [],
-      connections: [],
-    },
-  },
-  {
-    id: "built-in-schedule-triggers",
-    key: "schedule-triggers",
-    label: "Schedule Triggers",
-    description: "Starts a flow at the times of its schedule.",
-    category: "Triggers",
-    parts: {
-      actions: [],
-      triggers: [trigger("schedule", "Schedule", "Starts the flow on its schedule.", "required")],
-      dataSources: [],
-      connections: [],
-    },
-  },
-  {
-    id: "built-in-code",
-    key: "code",
-    label: "Code",
-    description: "Runs JavaScript that is written in the integration itself.",
-    category: "Logic",
-    parts: {
-      actions: [
-        {
-          key: "runCode",
-          label: "Run Code",
-          description: "Runs a function of the context and of the results of the steps before it.",
-        },
-      ],
-      triggers: [],
-      dataSources: [],
-      connections: [],
-    },
-  },
-];
+export const builtInComponents: readonly BuiltInComponent[] = builtInCatalogue.map((component) => ({
+  id: `built-in-${component.key}`,
+  key: component.key,
+  label: component.label,
+  description: component.description,
+  category: component.category,
+  parts: partsOf(component),
+}));
 
-function trigger(
-  key: string,
-  label: string,
-  description: string,
-  scheduleSupport: "invalid" | "required",
-): ComponentParts["triggers"][number] {
-  return { key, label, description, scheduleSupport, isPollingTrigger: false };
+function partsOf({ actions, triggers }: BuiltIn): ComponentParts {
+  return {
+    actions: Object.entries(actions).map(([key, { inputs, dynamicBranchInput, isLoop: _, ...action }]) => ({
+      key,
+      ...action,
+      ...(dynamicBranchInput === undefined ? {} : { allowsBranching: true, dynamicBranchInput }),
+      inputs: inputsOf(inputs),
+    })),
+    triggers: Object.entries(triggers).map(([key, { inputs, hasCode: _, ...trigger }]) => ({
+      key,
+      ...trigger,
+      isPollingTrigger: false,
+      inputs: inputsOf(inputs),
+    })),
+    dataSources: [],
+    connections: [],
+  };
 }
+
+/** In the form that published components have theirs. */
+const inputsOf = (inputs: Readonly<Record<string, BuiltInInput>>) =>
+  Object.entries(inputs).map(([key, { choices, ...input }]) => ({
+    key,
+    ...input,
+    ...(choices === undefined ? {} : { model: choices.map((choice) => ({ label: choice, value: choice })) }),
+  }));

@@ -2,7 +2,7 @@
  * The values of an instance's config variables: how they are kept (sealed, one row a variable), what an
  * input may be, and what flow code is given.
  */
-import type { Definition, InputValue, RequiredConfigVar } from "../../shared/definition.ts";
+import type { ComplexMember, Definition, InputValue, RequiredConfigVar } from "../../shared/definition.ts";
 import type { ConfigVarValues } from "../../shared/feed.ts";
 import { newId } from "../../shared/ids.ts";
 import { seal, unseal } from "../../shared/secrets.ts";
@@ -160,9 +160,15 @@ function connectionValue(variable: RequiredConfigVar, given: StoredConfigVariabl
 
 function inputDefault(input: InputValue): unknown {
   if (input.type !== "complex" || !Array.isArray(input.value)) return input.value;
-  return input.value.map((item) =>
-    typeof item.name === "string" ? { key: item.name, value: inputDefault(item) } : inputDefault(item),
-  );
+  return input.value.map(memberDefault);
+}
+
+function memberDefault(member: ComplexMember): unknown {
+  if (typeof member === "string") return member;
+  if (Array.isArray(member)) return member.map(memberDefault);
+  return typeof member.name === "string"
+    ? { key: member.name, value: inputDefault(member) }
+    : inputDefault(member);
 }
 
 function scheduleValue(text: string | null, given: StoredConfigVariable | undefined): unknown {

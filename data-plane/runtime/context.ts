@@ -4,7 +4,7 @@
  * components that were built without them, and for the code step.
  */
 import type { ActionReference, Step } from "../../shared/definition.ts";
-import { builtIn } from "./builtIns.ts";
+import { builtIn } from "./builtIns/all.ts";
 import type { RunCapture } from "./capture.ts";
 import type { ThreadContext } from "./contexts.ts";
 import type { BundlePlace, RunAttributes } from "./messages.ts";
@@ -33,7 +33,7 @@ export interface RunStates {
 
 export const stateNames = ["instanceState", "crossFlowState", "executionState", "integrationState"] as const;
 
-export function createContext(scope: RunScope, step: Step): Record<string, unknown> {
+export function createContext(scope: RunScope, step: Step, loopPath: string): Record<string, unknown> {
   const { attributes, isDebug, memoryMb } = scope;
   const context: Record<string, unknown> = {
     logger: createLogger(scope.capture, step.name),
@@ -50,9 +50,9 @@ export function createContext(scope: RunScope, step: Step): Record<string, unkno
       executionId: attributes.executionId,
       executionStartedAt: attributes.startedAt,
       stepName: step.name,
-      loopPath: "",
+      loopPath,
     },
-    flowSchemas: {},
+    flowSchemas: scope.context.flowSchemas === null ? {} : structuredClone(scope.context.flowSchemas),
     globalDebug: isDebug,
     runnerAllocatedMemoryMb: memoryMb,
     isSimulatedTestExecution: false,

@@ -10,6 +10,7 @@ export interface ThreadContext {
   flow: Flow;
   isCodeNative: boolean;
   bundles: Record<string, BundlePlace>;
+  flowSchemas: RunCode["flowSchemas"];
   ingressUrl: string;
   secrets: Secrets;
   redactor: Redactor;

@@ -1,9 +1,20 @@
 /** A step's inputs, resolved from values, references to earlier steps, config variables and templates. */
-import type { InputValue } from "../../shared/definition.ts";
-import { parseReference } from "../../shared/references.ts";
+import type { ComplexMember, InputValue } from "../../shared/definition.ts";
+import { parsePath } from "../../shared/references.ts";
 
-/** What earlier steps gave, by the step's name in camel case. */
-export type StepResults = Record<string, { results: unknown }>;
+/** What a step left for the steps after it. */
+export interface StepOutcome {
+  results: unknown;
+  /** Of a loop, for the steps in it. */
+  currentItem?: unknown;
+  index?: number;
+  /** Of a step that failed where the run goes on. */
+  failed?: true;
+  error?: { name: string; message: string };
+}
+
+/** By the step's name in camel case; a step of the flow that did not run has no results. */
+export type StepResults = Record<string, StepOutcome>;
 
 export interface InputScope {
   stepResults: StepResults;
@@ -30,7 +41,8 @@ function resolveInput(input: InputValue, scope: InputScope): unknown {
     case "reference":
       return readReference(input.value, scope.stepResults);
     case "configVar":
-      return scope.configVars[input.value];
+      // Inputs that were left open name no variable; where none may be read, naming none is no reading.
+      return input.value === "" ? undefined : scope.configVars[input.value];
     case "template":
       return fillTemplate(input.value, scope);
     case "complex":
@@ -38,31 +50,45 @@ function resolveInput(input: InputValue, scope: InputScope): unknown {
   }
 }
 
-/** A list of values, or of `{key, value}` where the members have names. */
-function resolveList(members: InputValue[], scope: InputScope): unknown[] {
+/** A list of values, or of `{key, value}` where the members have names; lists in it as lists, bare texts as texts. */
+function resolveList(members: ComplexMember[], scope: InputScope): unknown[] {
   return members.map((member) => {
+    if (typeof member === "string") return member;
+    if (Array.isArray(member)) return resolveList(member, scope);
     const value = resolveInput(member, scope);
-    if (member.name === undefined) return value;
+    // The terms of conditions are exported with an empty name.
+    if (member.name === undefined || member.name === "") return value;
     const key =
       typeof member.name === "string" ? member.name : String(resolveInput(member.name, scope) ?? "");
     return { key, value };
   });
 }
 
-/** `stepName.results.path`: own data of plain results only, so that a reference never reaches a prototype. */
+/**
+ * `stepName.results.path`, in a loop `loopName.currentItem.path` and `loopName.index`: own data of plain results
+ * only, so that a reference never reaches a prototype.
+ */
 export function readReference(text: string, stepResults: StepResults): unknown {
-  const stepName = /^[^.[\]]+/.exec(text)?.[0] ?? "";
+  const [stepName = "", ...path] = pathOf(text);
   if (!Object.hasOwn(stepResults, stepName)) {
     throw new Error(`The reference "${text.slice(0, 200)}" names no step that ran before.`);
   }
-  const parsed = parseReference(text, "result");
+  const outcome = stepResults[stepName]!;
+  return path.length === 0 ? outcome.results : walk(outcome, path);
+}
+
+const pathsMax = 2000;
+const paths = new Map<string, readonly string[]>();
+
+/** Parsed once for each text and thread. */
+function pathOf(text: string): readonly string[] {
+  const known = paths.get(text);
+  if (known !== undefined) return known;
+  const parsed = parsePath(text);
   if (!parsed.ok) throw new Error(parsed.message);
-  const path = parsed.reference.paths[0]!;
-  const { results } = stepResults[stepName]!;
-  // What is left of "step" and of "step.results" is the text itself: both mean the whole results.
-  if (path[0] === stepName && path.length <= 2 && (path.length === 1 || path[1] === "results"))
-    return results;
-  return walk(results, path);
+  if (paths.size >= pathsMax) paths.delete(paths.keys().next().value!);
+  paths.set(text, parsed.path);
+  return parsed.path;
 }
 
 function walk(start: unknown, path: readonly string[]): unknown {
@@ -84,12 +110,12 @@ function headerDescriptor(value: object, key: string): PropertyDescriptor | unde
   return isHeaders ? Object.getOwnPropertyDescriptor(value, name) : undefined;
 }
 
-const templatePattern = /\{\{\s*(#?)([^{}]{1,1024}?)\s*\}\}/g;
+const templatePattern = /\{\{\s*([#$]?)([^{}]{1,1024}?)\s*\}\}/g;
 
-/** `{{#Config Variable}}` and `{{step.results.path}}`; what is not there leaves nothing. */
+/** `{{#Config Variable}}` and `{{$step.results.path}}`, the latter also without its sign; what is not there leaves nothing. */
 function fillTemplate(template: string, scope: InputScope): string {
-  return template.replace(templatePattern, (_whole, hash: string, name: string) => {
-    const value = hash === "#" ? scope.configVars[name] : readReference(name, scope.stepResults);
+  return template.replace(templatePattern, (_whole, sign: string, name: string) => {
+    const value = sign === "#" ? scope.configVars[name] : readReference(name, scope.stepResults);
     if (value === undefined || value === null) return "";
     return typeof value === "string" ? value : JSON.stringify(value);
   });
@@ -98,6 +124,17 @@ function fillTemplate(template: string, scope: InputScope): string {
 /** "Get Customer by Acme ID" → "getCustomerByAcmeId": how step results are named. */
 export function camelCase(name: string): string {
   const words = name.match(/\p{Lu}+(?!\p{Ll})|\p{Lu}?\p{Ll}+|\p{Lo}+|\d+/gu) ?? [name];
+  return words
+    .map((word, index) => {
+      const lower = word.toLowerCase();
+      return index === 0 ? lower : lower.charAt(0).toUpperCase() + lower.slice(1);
+    })
+    .join("");
+}
+
+/** "Create AcmeERP Payload" → "createAcmeerpPayload": what older definitions call the same step. */
+export function plainCamelCase(name: string): string {
+  const words = name.match(/[\p{L}\p{N}]+/gu) ?? [name];
   return words
     .map((word, index) => {
       const lower = word.toLowerCase();

@@ -45,6 +45,8 @@ export interface RunCode {
   isCodeNative: boolean;
   /** The version's private components by key. */
   bundles: Record<string, BundlePlace>;
+  /** The schemas of the version's flows, by the flow's name; null where there are none. */
+  flowSchemas: Record<string, Record<string, unknown>> | null;
 }
 
 /** What the runs of one flow of one instance have in common, as JSON in a `context` message. */

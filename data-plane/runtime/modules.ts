@@ -11,6 +11,9 @@ export interface LoadedAction {
   perform: Perform;
   inputs?: { key: string; default?: unknown }[];
   terminateExecution?: boolean;
+  breakLoop?: boolean;
+  /** Its steps run for each member of the list that it returns. */
+  isLoop?: boolean;
 }
 
 export interface LoadedComponent {

@@ -1,8 +1,8 @@
 /** The states that flow code sees: parsed for one run, which may change them in place or return members of them. */
 import { emptyState, packState, stateBytesMax, unpackState } from "../../shared/states.ts";
 import { type RunStates, stateNames } from "./context.ts";
-import { RunError } from "./flowRun.ts";
 import type { StateTexts } from "./messages.ts";
+import { RunError } from "./runError.ts";
 
 export interface OpenStates {
   values: RunStates;

@@ -12,7 +12,7 @@ import { createCapture, currentRun, type RunCapture } from "./capture.ts";
 import { refusingConfigVars } from "./configVars.ts";
 import { componentOf } from "./context.ts";
 import { createContexts, type ThreadContext } from "./contexts.ts";
-import { RunError, runFlow } from "./flowRun.ts";
+import { runFlow } from "./flowRun.ts";
 import { installGuards } from "./guards.ts";
 import { lastWordsWriter } from "./lastWords.ts";
 import { installLeftovers } from "./leftovers.ts";
@@ -31,6 +31,7 @@ import { createModules } from "./modules.ts";
 import { createRedactor, withHeaderSecrets } from "./redaction.ts";
 import { requestJsonOf } from "./requestJson.ts";
 import { decodeRuns, type ReceivedRun } from "./runBatch.ts";
+import { RunError } from "./runError.ts";
 import { openRunStates } from "./states.ts";
 
 const { port, shared, beatIntervalMs, progressIntervalMs, answerBytesMax, memoryMb } =

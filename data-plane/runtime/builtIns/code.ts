@@ -1,26 +1,13 @@
-/** The components that come with Switchyard: the two triggers that pass the request on, and the code step. */
-
-import type { ActionReference } from "../../shared/definition.ts";
-import { messageOf } from "../../shared/errors.ts";
-import { builtinRequire, type LoadedAction, type LoadedComponent, type Perform } from "./modules.ts";
-
-const passOn: LoadedAction = { perform: async (_context, payload) => ({ payload }) };
-
-const builtIns: Record<string, LoadedComponent> = {
-  "webhook-triggers": { actions: {}, triggers: { webhook: passOn } },
-  "schedule-triggers": { actions: {}, triggers: { schedule: passOn } },
-  code: { actions: { runCode: { perform: runCode } }, triggers: {} },
-};
-
-export const builtIn = (componentKey: string): LoadedComponent | undefined =>
-  Object.hasOwn(builtIns, componentKey) ? builtIns[componentKey] : undefined;
-
-/** True for a trigger that has no code of its own, so that no answer waits for it. */
-export const isPassOnTrigger = (action: ActionReference): boolean =>
-  action.isPublic && builtIn(action.componentKey)?.triggers[action.key] === passOn;
+/** The code step: JavaScript that stands in the definition itself. */
+import { code as described } from "../../../shared/builtIns/code.ts";
+import { messageOf } from "../../../shared/errors.ts";
+import { builtinRequire, type Perform } from "../modules.ts";
+import { implement } from "./implement.ts";
 
 /** The code step's second argument; the flow's results so far are handed to it beside its inputs. */
 export const stepResultsInput = Symbol("stepResults");
+
+export const code = implement(described, { actions: { runCode }, triggers: {} });
 
 async function runCode(context: unknown, params: unknown): Promise<unknown> {
   const { code, [stepResultsInput]: stepResults } = params as {
