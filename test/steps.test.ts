@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loopRecordsMax } from "../data-plane/runtime/stepWalk.ts";
 import { importDefinition } from "../shared/definition.ts";
+import { pack } from "./support/flowRunner.ts";
 import {
   definitionOf,
   type FlowRun,
@@ -10,7 +11,6 @@ import {
   type ShortStep,
   startFlowRuns,
 } from "./support/flowRuns.ts";
-import { pack } from "./support/flowRunner.ts";
 
 let flows: FlowRuns;
 
