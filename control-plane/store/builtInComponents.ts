@@ -42,9 +42,10 @@ function partsOf({ actions, triggers }: BuiltIn): ComponentParts {
 }
 
 /** In the form that published components have theirs. */
-const inputsOf = (inputs: Readonly<Record<string, BuiltInInput>>) =>
-  Object.entries(inputs).map(([key, { choices, ...input }]) => ({
+function inputsOf(inputs: Readonly<Record<string, BuiltInInput>>) {
+  return Object.entries(inputs).map(([key, { choices, ...input }]) => ({
     key,
     ...input,
     ...(choices === undefined ? {} : { model: choices.map((choice) => ({ label: choice, value: choice })) }),
   }));
+}
