@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ZipFile } from "yazl";
 import { type ControlPlane, startControlPlane } from "../control-plane/main.ts";
 import { schema } from "../control-plane/schema/index.ts";
+import { builtInCatalogue } from "../shared/builtIns/catalogue.ts";
 import { readConfig } from "../shared/config.ts";
 import type { FeedChange, FeedPage, InstanceEntity, IntegrationEntity } from "../shared/feed.ts";
 
@@ -226,7 +227,7 @@ describe("imports", () => {
     const { errors } = await importYaml(yaml);
     expect(errors[0].field).toBe("definition");
     expect(errors[0].messages.join()).toContain('has no trigger "webhok"');
-    expect(errors[0].messages.join()).toContain('no public component "cod"');
+    expect(errors[0].messages.join()).toContain('"cod" is not part of Switchyard');
   });
 
   test("organization keys are cut out of what is stored, and become keys with the publish", async () => {
@@ -402,7 +403,7 @@ describe("components", () => {
 
   test("built-in components are public, and a search goes by key or label", async () => {
     const keys = (nodes: { key: string }[]) => nodes.map((node) => node.key);
-    expect(keys(await list({ public: true }))).toEqual(["webhook-triggers", "schedule-triggers", "code"]);
+    expect(keys(await list({ public: true }))).toEqual(builtInCatalogue.map(({ key }) => key));
     const filterQuery = JSON.stringify(["or", ["in", "key", "SCHED"], ["in", "label", "SCHED"]]);
     expect(keys(await list({ filterQuery }))).toEqual(["schedule-triggers"]);
   });
