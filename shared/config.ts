@@ -51,6 +51,7 @@ const settings = {
   SWITCHYARD_API_REQUESTS_PER_SECOND: whole(50, 0, 1_000_000),
   SWITCHYARD_AUDIT_RETENTION_DAYS: whole(400, 1, 3650),
   SWITCHYARD_METRICS_TOKEN: optionalText(),
+  SWITCHYARD_OAUTH_HTTP: oneOf("loopback", ["loopback", "everywhere"]),
   SWITCHYARD_LOG_EVENTS: oneOf("failed", ["none", "failed", "all"]),
   SWITCHYARD_LOG_SAMPLE: whole(1, 1, 1_000_000),
 } as const;
@@ -111,6 +112,8 @@ export interface Config {
   auditRetentionDays: number;
   /** Lets a scraper from another machine read `/metrics`. */
   metricsToken: string | undefined;
+  /** Where connections may talk to their OAuth server without TLS: "loopback" or "everywhere". */
+  oauthHttp: string;
   /** Which webhooks and runs get a log event of their own. */
   logEvents: string;
   /** Of the events of what went well one in so many is logged. */
@@ -185,6 +188,7 @@ export function readConfig(environment: Environment = process.env): Config {
     apiRequestsPerSecond: read.SWITCHYARD_API_REQUESTS_PER_SECOND,
     auditRetentionDays: read.SWITCHYARD_AUDIT_RETENTION_DAYS,
     metricsToken: read.SWITCHYARD_METRICS_TOKEN,
+    oauthHttp: read.SWITCHYARD_OAUTH_HTTP,
     logEvents: read.SWITCHYARD_LOG_EVENTS,
     logSample: read.SWITCHYARD_LOG_SAMPLE,
     traceEndpoint: environment["OTEL_EXPORTER_OTLP_ENDPOINT"]?.trim() || undefined,

@@ -6,6 +6,16 @@ import { parse as parseYaml } from "yaml";
 import { z } from "zod";
 import { hasTriggerCode } from "./builtIns/triggerCode.ts";
 import { messageOf } from "./errors.ts";
+import {
+  type ConfigPage,
+  compileConfigPages,
+  compileConfigVar,
+  configPagesSchema,
+  configVarProblems,
+  configVarSchema,
+  configVarsMax,
+  type RequiredConfigVar,
+} from "./requiredConfigVars.ts";
 
 export const definitionVersion = 7;
 
@@ -120,21 +130,6 @@ export interface Flow {
   batch?: BatchConfig;
 }
 
-export interface RequiredConfigVar {
-  key: string;
-  stableKey: string;
-  dataType: string;
-  description: string;
-  defaultValue: string | null;
-  orgOnly: boolean;
-  collectionType: string | null;
-  pickList: string[] | null;
-  /** Only for connections: the input fields' defaults, by field name. */
-  inputs: Record<string, InputValue>;
-  /** Only for connections: the key of the connection in its component. */
-  connectionKey: string | null;
-}
-
 export interface Definition {
   name: string;
   description: string;
@@ -151,6 +146,8 @@ export interface Definition {
   externalCustomerUserIdReference: string | null;
   flows: Flow[];
   requiredConfigVars: RequiredConfigVar[];
+  /** In the order of the wizard; missing in definitions of before they were kept. */
+  configPages?: ConfigPage[];
   /** The private components that the steps call: key to the SHA-256 (hex) of its package. */
   bundles: Record<string, string>;
 }
@@ -164,7 +161,7 @@ export interface ImportedDefinition {
   preprocessClaims: string[];
   /** True where routing fields for the plain request and a preprocess flow are both configured. */
   hasBothPreprocessWays: boolean;
-  /** The private components the steps name, to be found in the store. */
+  /** The private components that steps, connections and data sources name, to be found in the store. */
   privateComponentKeys: string[];
 }
 
@@ -302,18 +299,6 @@ const flowSchema = z.object({
   schemas: z.record(z.string(), z.unknown()).nullish(),
   steps: z.array(stepSchema).min(1, "has no steps").max(stepsMax),
 });
-const configVarSchema = z.object({
-  key: z.string().min(1),
-  stableKey: z.string().nullish(),
-  dataType: z.string().default("string"),
-  description: z.string().nullish(),
-  defaultValue: z.union([z.string(), z.number(), z.boolean()]).nullish(),
-  orgOnly: z.boolean().nullish(),
-  collectionType: z.string().nullish(),
-  pickList: z.array(z.string()).nullish(),
-  inputs: z.record(z.string(), z.unknown()).nullish(),
-  connection: z.object({ key: z.string() }).nullish(),
-});
 const definitionSchema = z.object({
   definitionVersion: z.literal(definitionVersion, {
     error: `must be ${definitionVersion}: export or build the integration with a current tool`,
@@ -331,7 +316,8 @@ const definitionSchema = z.object({
   flowNameField: referenceInput.nullish(),
   externalCustomerIdField: referenceInput.nullish(),
   externalCustomerUserIdField: referenceInput.nullish(),
-  requiredConfigVars: z.array(configVarSchema).nullish(),
+  requiredConfigVars: z.array(configVarSchema).max(configVarsMax).nullish(),
+  configPages: configPagesSchema,
   flows: z.array(flowSchema).min(1, "has no flows").max(flowsMax),
 });
 
@@ -380,6 +366,12 @@ function compile(raw: RawDefinition): ImportedDefinition {
   const externalCustomerUserIdReference =
     raw.externalCustomerUserIdField ?? config.externalCustomerUserIdField ?? null;
   const references = [flowNameReference, externalCustomerIdReference, externalCustomerUserIdReference];
+  const problems = configVarProblems(raw.requiredConfigVars ?? []);
+  if (problems.length > 0) throw new DefinitionError(problems.join(" "));
+  const configPages = compileConfigPages(raw.configPages);
+  const requiredConfigVars = (raw.requiredConfigVars ?? []).map((variable) =>
+    compileConfigVar(variable, configPages, (input) => inputValue.safeParse(input).data ?? null),
+  );
   const readsRequest = references.some((reference) => reference?.startsWith("payload.results."));
   const definition: Definition = {
     name: raw.name,
@@ -395,10 +387,16 @@ function compile(raw: RawDefinition): ImportedDefinition {
     externalCustomerIdReference,
     externalCustomerUserIdReference,
     flows,
-    requiredConfigVars: (raw.requiredConfigVars ?? []).map(compileConfigVar),
+    requiredConfigVars,
     bundles: {},
   };
-  const actions = flows.flatMap((flow) => allSteps(flow.steps).map((step) => step.action));
+  if (configPages.length > 0) definition.configPages = configPages;
+  const used = [
+    ...flows.flatMap((flow) => allSteps(flow.steps).map((step) => step.action)),
+    ...requiredConfigVars.flatMap(({ connection, dataSource }) =>
+      [connection ?? [], dataSource ?? []].flat(),
+    ),
+  ];
   return {
     definition,
     organizationApiKeys: Object.fromEntries(
@@ -409,7 +407,7 @@ function compile(raw: RawDefinition): ImportedDefinition {
     preprocessClaims,
     hasBothPreprocessWays: preprocess !== null && (raw.triggerPreprocessFlowConfig != null || readsRequest),
     privateComponentKeys: [
-      ...new Set(actions.filter((action) => !action.isPublic).map((action) => action.componentKey)),
+      ...new Set(used.filter(({ isPublic }) => !isPublic).map(({ componentKey }) => componentKey)),
     ],
   };
 }
@@ -526,23 +524,4 @@ function refuseDuplicates(flows: Flow[]): void {
       seen.add(flow[property]);
     }
   }
-}
-
-function compileConfigVar(raw: z.infer<typeof configVarSchema>): RequiredConfigVar {
-  const inputs = Object.entries(raw.inputs ?? {}).flatMap(([field, input]) => {
-    const parsed = inputValue.safeParse(input);
-    return parsed.success ? [[field, parsed.data] as const] : [];
-  });
-  return {
-    key: raw.key,
-    stableKey: raw.stableKey || raw.key,
-    dataType: raw.dataType,
-    description: raw.description ?? "",
-    defaultValue: raw.defaultValue == null ? null : String(raw.defaultValue),
-    orgOnly: raw.orgOnly ?? false,
-    collectionType: raw.collectionType ?? null,
-    pickList: raw.pickList ?? null,
-    inputs: Object.fromEntries(inputs),
-    connectionKey: raw.connection?.key ?? null,
-  };
 }

@@ -304,7 +304,7 @@ describe("config variables", () => {
       value: null,
       requiredConfigVariable: { defaultValue: "5", dataType: "NUMBER" },
     });
-    expect(byKey["Erp"]).toMatchObject({ value: null, status: "active" });
+    expect(byKey["Erp"]).toMatchObject({ value: null, status: "ACTIVE" });
     expect(byKey["Erp"].inputs.nodes).toContainEqual({ name: "password", value: null });
     expect((await deploy(id)).errors).toEqual([]);
     expect(

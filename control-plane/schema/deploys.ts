@@ -6,9 +6,11 @@ import { enqueueCommand } from "../store/commandQueue.ts";
 import { type ConfiguredVersion, configuredVersionOf, readDefinition } from "../store/configuredVersions.ts";
 import {
   configVarValues,
+  instanceOwner,
   missingConfigVariables,
   readConfigVariables,
   sealedConfigVarsOf,
+  unfitConfigVariables,
 } from "../store/configVariables.ts";
 import { touchInstance } from "../store/feedVersions.ts";
 import { resetSchedules, scheduleProblems } from "../store/schedules.ts";
@@ -67,8 +69,10 @@ async function writeDeploy(
   if (configured?.version == null) throw notFound("id", "version to deploy");
   if (!isForced) {
     refuseUnavailable(configured.version);
-    const given = await readConfigVariables(transaction, store, id);
+    const given = await readConfigVariables(transaction, store, instanceOwner(id));
     refuseMissing(missingConfigVariables(configured.definition, given));
+    const unfit = unfitConfigVariables(configured.definition, given);
+    if (unfit.length > 0) throw new InputError(wholeInput, unfit);
   }
   await refuseWithoutKeys(transaction, id, configured);
   await refuseSecondShared(transaction, before, configured);
@@ -139,7 +143,7 @@ async function refuseSchedules(
   id: string,
   { definition }: ConfiguredVersion,
 ): Promise<void> {
-  const given = await readConfigVariables(transaction, store, id);
+  const given = await readConfigVariables(transaction, store, instanceOwner(id));
   const problems = scheduleProblems(definition.flows, configVarValues(definition, given));
   if (problems.length > 0) throw new InputError(wholeInput, problems);
 }

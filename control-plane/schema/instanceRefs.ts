@@ -1,8 +1,9 @@
 /** The names of what belongs to instances and executions, apart from their fields: see `refs.ts`. */
-import type { Flow, RequiredConfigVar } from "../../shared/definition.ts";
+import type { Flow } from "../../shared/definition.ts";
+import type { RequiredConfigVar } from "../../shared/requiredConfigVars.ts";
 import type { ApiKeyRow } from "../store/apiKeys.ts";
 import type { ConfiguredVersion } from "../store/configuredVersions.ts";
-import type { StoredConfigVariable } from "../store/configVariables.ts";
+import type { KeptConfigVariable, VariableOwner } from "../store/configVariables.ts";
 import type { ConfigTables, ExecutionTables } from "../store/tables.ts";
 import { builder } from "./builder.ts";
 import type { InstanceRow } from "./refs.ts";
@@ -19,9 +20,10 @@ export interface FlowConfigItem {
 /** A config variable that the instance's version asks for, with what was given for it. */
 export interface ConfigVariableItem {
   instance: InstanceRow;
+  owner: VariableOwner;
   configured: ConfiguredVersion;
   variable: RequiredConfigVar;
-  given: StoredConfigVariable | undefined;
+  given: KeptConfigVariable | undefined;
   /** The names of the connection's input fields that may be shown. */
   shownInputs: ReadonlySet<string>;
 }

@@ -3,14 +3,20 @@ import { z } from "zod";
 import { isUuid, newId, newUrlToken } from "../../shared/ids.ts";
 import { type Context, customerScope, maySeeCustomer } from "../context.ts";
 import { type ConfiguredVersion, configuredVersionOf, readVersion } from "../store/configuredVersions.ts";
-import { missingConfigVariables, readConfigVariables } from "../store/configVariables.ts";
+import {
+  instanceOwner,
+  instanceVariables,
+  missingConfigVariables,
+  readConfigVariables,
+} from "../store/configVariables.ts";
 import { touchInstance } from "../store/feedVersions.ts";
 import { removeStates } from "../store/flowStates.ts";
 import { resetSchedules } from "../store/schedules.ts";
 import type { ConfigDatabase, ConfigTransaction } from "../store/store.ts";
 import { waitForDataPlanes } from "../waitForDataPlanes.ts";
 import { builder } from "./builder.ts";
-import { applyDraftConfigVariables, ConfigVariableInput, saveConfigVariables } from "./configVariables.ts";
+import { ConfigVariableInput, saveConfigVariables } from "./configVariableInputs.ts";
+import { applyDraftConfigVariables } from "./configVariables.ts";
 import { contains, type PageArguments, pageOfQuery } from "./connections.ts";
 import { deploy } from "./deploys.ts";
 import { ensureFlowConfigs, FlowConfigInput, writeFlowKeys } from "./flowConfigs.ts";
@@ -93,7 +99,7 @@ builder.node(Instance, {
       resolve: async (instance, _args, { store }) => {
         const configured = await configuredVersionOf(store.config, instance);
         if (configured === null) return fullyConfigured;
-        const given = await readConfigVariables(store.config, store, instance.id);
+        const given = await readConfigVariables(store.config, store, instanceOwner(instance.id));
         return missingConfigVariables(configured.definition, given).length === 0
           ? fullyConfigured
           : "NEEDS_INSTANCE_CONFIGURATION";
@@ -297,7 +303,8 @@ mutation("createInstance", {
       await ensureFlowConfigs(transaction, row.id, configured);
       const { configVariables, flowConfigs } = input;
       if (configVariables) {
-        await saveConfigVariables(transaction, store, row.id, configured.definition, configVariables);
+        const variables = instanceVariables(configured.definition);
+        await saveConfigVariables(transaction, store, instanceOwner(row.id), variables, configVariables);
       }
       if (flowConfigs) await writeFlowKeys(transaction, context, row, flowConfigs);
       return row;
@@ -365,8 +372,8 @@ mutation("updateInstance", {
       const configured = await configuredVersionOf(transaction, next);
       if (input.configVariables) {
         if (configured === null) throw notFound("configVariables", "draft: import one first");
-        const { definition } = configured;
-        await saveConfigVariables(transaction, store, id, definition, input.configVariables);
+        const variables = instanceVariables(configured.definition);
+        await saveConfigVariables(transaction, store, instanceOwner(id), variables, input.configVariables);
         next.needsDeploy = 1;
       }
       if (input.flowConfigs) await writeFlowKeys(transaction, context, row, input.flowConfigs);

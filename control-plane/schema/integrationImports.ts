@@ -13,6 +13,7 @@ import type { ComponentParts } from "../store/componentParts.ts";
 import { findAction, newestPackage, partsOf } from "../store/components.ts";
 import type { Draft } from "../store/drafts.ts";
 import type { ConfigTransaction } from "../store/store.ts";
+import { declareParts } from "./importedParts.ts";
 import { InputError } from "./payloads.ts";
 
 const field = "definition";
@@ -43,10 +44,12 @@ export async function compileDraft(transaction: ConfigTransaction, yaml: string)
     }
   }
   problems.push(...(await stepProblems(transaction, imported, componentIds)));
+  const parts = await declareParts(transaction, imported.definition, componentIds);
+  problems.push(...parts.problems);
   if (problems.length > 0) throw new InputError(field, problems);
   return {
     yaml,
-    definition: { ...imported.definition, bundles },
+    definition: { ...imported.definition, requiredConfigVars: parts.requiredConfigVars, bundles },
     organizationApiKeys: imported.organizationApiKeys,
   };
 }

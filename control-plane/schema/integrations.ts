@@ -5,6 +5,7 @@ import { parseDocument } from "yaml";
 import { z } from "zod";
 import { definitionVersion, type EndpointType } from "../../shared/definition.ts";
 import { type Context, maySeeCustomer } from "../context.ts";
+import { instanceOwner, instanceVariables } from "../store/configVariables.ts";
 import { changeDraft, type DraftChanges, insertIntegration, saveDraft } from "../store/drafts.ts";
 import { latestDeployedVersions } from "../store/feedEntities.ts";
 import { touch, touchIntegration } from "../store/feedVersions.ts";
@@ -12,13 +13,13 @@ import { removeStates } from "../store/flowStates.ts";
 import type { ConfigTransaction } from "../store/store.ts";
 import { waitForDataPlanes } from "../waitForDataPlanes.ts";
 import { builder } from "./builder.ts";
+import { withStatus } from "./configVariableFields.ts";
+import { ConfigVariableInput, saveConfigVariables } from "./configVariableInputs.ts";
 import {
   applyDraftConfigVariables,
   ConfigVariableConnection,
-  ConfigVariableInput,
   loadConfigVariables,
-  saveConfigVariables,
-  withStatus,
+  statusFilters,
 } from "./configVariables.ts";
 import { contains, pageOfList, pageOfQuery } from "./connections.ts";
 import { loadCustomers } from "./customers.ts";
@@ -228,13 +229,7 @@ builder.node(Integration, {
         type: InstanceConfigVariable,
         description: "The config variables of the system instance.",
         authScopes: { organization: true },
-        args: {
-          status: t.arg.string({ description: "Only connections in this state: pending or active." }),
-          status_In: t.arg.stringList({
-            required: { list: false, items: false },
-            description: "Only connections in one of these states.",
-          }),
-        },
+        args: statusFilters,
         resolve: async ({ integration }, args, context) => {
           const instance = await systemInstance(context, integration);
           return pageOfList(withStatus(await loadConfigVariables(context.store, instance), args), args);
@@ -555,8 +550,8 @@ mutation("updateIntegration", {
         await saveConfigVariables(
           transaction,
           store,
-          instance.id,
-          definition,
+          instanceOwner(instance.id),
+          instanceVariables(definition),
           input.testConfigVariables,
           "testConfigVariables",
         );

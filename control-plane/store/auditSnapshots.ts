@@ -138,6 +138,7 @@ async function partsOf(database: ConfigDatabase, table: ShownTable, id: string):
       .selectFrom("instanceConfigVariables")
       .select(["key", "sealedValue", "updatedAtMs"])
       .where("instanceId", "=", id)
+      .where("userId", "is", null)
       .orderBy("key")
       .limit(100)
       .execute();

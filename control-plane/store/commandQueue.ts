@@ -33,6 +33,7 @@ export async function enqueueCommand<Kind extends CommandKind>(
       leasedUntilMs: null,
       attempts: 0,
       error: null,
+      sealedResult: null,
       createdAtMs: Date.now(),
       finishedAtMs: null,
     })

@@ -117,6 +117,31 @@ export const configMigrations: readonly string[] = [
   ) WITHOUT ROWID;
   CREATE INDEX schedulesByNext ON schedules (nextAtMs) WHERE nextAtMs IS NOT NULL;
   `,
+  // Config variables of users beside those of instances, OAuth connections, and commands that give a result.
+  `
+  CREATE TABLE newConfigVariables (
+    id TEXT PRIMARY KEY, instanceId TEXT NOT NULL REFERENCES instances(id) ON DELETE CASCADE,
+    userId TEXT REFERENCES users(id) ON DELETE CASCADE, key TEXT NOT NULL, sealedValue TEXT, updatedAtMs INTEGER NOT NULL,
+    oauthStatus TEXT, oauthError TEXT, refreshAtMs INTEGER, refreshedAtMs INTEGER, expiresAtMs INTEGER,
+    failures INTEGER NOT NULL DEFAULT 0
+  );
+  INSERT INTO newConfigVariables (id, instanceId, key, sealedValue, updatedAtMs)
+    SELECT id, instanceId, key, sealedValue, updatedAtMs FROM instanceConfigVariables;
+  DROP TABLE instanceConfigVariables;
+  ALTER TABLE newConfigVariables RENAME TO instanceConfigVariables;
+  CREATE UNIQUE INDEX configVariablesOfInstances ON instanceConfigVariables (instanceId, key) WHERE userId IS NULL;
+  CREATE UNIQUE INDEX configVariablesOfUsers ON instanceConfigVariables (instanceId, userId, key) WHERE userId IS NOT NULL;
+  CREATE INDEX configVariablesByUser ON instanceConfigVariables (userId) WHERE userId IS NOT NULL;
+  CREATE INDEX configVariablesToRefresh ON instanceConfigVariables (refreshAtMs) WHERE refreshAtMs IS NOT NULL;
+  CREATE TABLE userLevelConfigs (
+    id TEXT PRIMARY KEY, instanceId TEXT NOT NULL REFERENCES instances(id) ON DELETE CASCADE,
+    userId TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, deployedSealedConfigVars TEXT,
+    createdAtMs INTEGER NOT NULL, updatedAtMs INTEGER NOT NULL, UNIQUE (instanceId, userId)
+  );
+  CREATE INDEX userLevelConfigsByUser ON userLevelConfigs (userId);
+  CREATE TABLE usedOauthStates (nonce TEXT PRIMARY KEY, expiresAtMs INTEGER NOT NULL) WITHOUT ROWID;
+  ALTER TABLE commands ADD COLUMN sealedResult TEXT;
+  `,
 ];
 
 export const executionMigrations: readonly string[] = [

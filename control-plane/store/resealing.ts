@@ -38,6 +38,7 @@ export async function resealBatch(
   resealed += await resealKeys(transaction, store, prefix, touched);
   resealed += await resealVariables(transaction, store, prefix);
   resealed += await resealDeployed(transaction, store, prefix, touched);
+  resealed += await resealUserConfigs(transaction, store, prefix, touched);
   if (resealed === 0) await touchComputed(transaction, prefix, touched);
   return { resealed, version: await touch(transaction, touched) };
 }
@@ -51,7 +52,7 @@ export async function dropReplacedPages(store: Store): Promise<void> {
 export async function countSealedUnderOthers(store: Store, keys: MasterKey["keys"]): Promise<number> {
   // What was sealed before there were fingerprints may be of any key.
   const prefixes = [...keys.map((key) => sealedPrefix(keyFingerprint(key))), unmarkedPrefix];
-  const [apiKeys, variables, instances] = await Promise.all([
+  const [apiKeys, variables, instances, userConfigs] = await Promise.all([
     store.config
       .selectFrom("apiKeys")
       .select((eb) => eb.fn.countAll<number>().as("count"))
@@ -69,8 +70,17 @@ export async function countSealedUnderOthers(store: Store, keys: MasterKey["keys
         eb.and(prefixes.map((prefix) => startsOtherwise(eb, "deployedSealedConfigVars", prefix))),
       )
       .executeTakeFirstOrThrow(),
+    store.config
+      .selectFrom("userLevelConfigs")
+      .select((eb) => eb.fn.countAll<number>().as("count"))
+      .where((eb) =>
+        eb.and(prefixes.map((prefix) => startsOtherwise(eb, "deployedSealedConfigVars", prefix))),
+      )
+      .executeTakeFirstOrThrow(),
   ]);
-  return Number(apiKeys.count) + Number(variables.count) + Number(instances.count);
+  return (
+    Number(apiKeys.count) + Number(variables.count) + Number(instances.count) + Number(userConfigs.count)
+  );
 }
 
 /** Whether these keys open the store: its pepper, and the mark that it was made with. */
@@ -184,6 +194,29 @@ async function resealDeployed(
       .where("id", "=", id)
       .execute();
     touched.push({ kind: "instance", id });
+  }
+  return rows.length;
+}
+
+async function resealUserConfigs(
+  transaction: ConfigTransaction,
+  store: Store,
+  prefix: string,
+  touched: TouchedEntity[],
+): Promise<number> {
+  const rows = await transaction
+    .selectFrom("userLevelConfigs")
+    .select(["id", "instanceId", "deployedSealedConfigVars"])
+    .where("deployedSealedConfigVars", "not like", `${prefix}%`)
+    .limit(batchRows)
+    .execute();
+  for (const { id, instanceId, deployedSealedConfigVars } of rows) {
+    await transaction
+      .updateTable("userLevelConfigs")
+      .set({ deployedSealedConfigVars: resealed(store, deployedPurpose, deployedSealedConfigVars!) })
+      .where("id", "=", id)
+      .execute();
+    touched.push({ kind: "instance", id: instanceId });
   }
   return rows.length;
 }

@@ -2,6 +2,7 @@
  * When scheduled flows run next: a row for each flow of a deployed, enabled instance whose schedule has another time
  * to come. Whatever changes what an instance has deployed, or pauses it, makes its rows anew.
  */
+import { scheduleOfConfigVar } from "../../shared/configSchedule.ts";
 import type { Flow } from "../../shared/definition.ts";
 import type { ConfigVarValues } from "../../shared/feed.ts";
 import { unseal } from "../../shared/secrets.ts";
@@ -134,9 +135,8 @@ function scheduleOf({ steps }: Flow, configVars: ConfigVarValues): CronSchedule 
   if (schedule === undefined) return null;
   const { type, value, timeZone } = schedule;
   if (type === "value") return value.trim() === "" ? null : { cron: value, timeZone };
-  const given = configVars[value] as { value?: unknown; time_zone?: unknown } | string | undefined;
-  const cron = typeof given === "string" ? given : given?.value;
-  if (typeof cron !== "string" || cron.trim() === "") return null;
-  const ownTimeZone = typeof given === "object" ? given.time_zone : undefined;
-  return { cron, timeZone: typeof ownTimeZone === "string" && ownTimeZone !== "" ? ownTimeZone : timeZone };
+  const given = configVars[value];
+  if (typeof given === "string") return given.trim() === "" ? null : { cron: given, timeZone };
+  const own = scheduleOfConfigVar(given);
+  return own.kind === "cron" ? { cron: own.cron, timeZone: own.timeZone || timeZone } : null;
 }

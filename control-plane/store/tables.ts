@@ -19,6 +19,8 @@ export interface ConfigTables {
   components: ComponentsTable;
   instances: InstancesTable;
   instanceConfigVariables: InstanceConfigVariablesTable;
+  userLevelConfigs: UserLevelConfigsTable;
+  usedOauthStates: UsedOauthStatesTable;
   instanceFlowConfigs: InstanceFlowConfigsTable;
   schedules: SchedulesTable;
   apiKeys: ApiKeysTable;
@@ -196,10 +198,39 @@ interface InstancesTable {
 interface InstanceConfigVariablesTable {
   id: string;
   instanceId: string;
+  /** The user of the customer whose value it is; null for the instance's own. */
+  userId: string | null;
   key: string;
-  /** The value (text) or the connection's inputs (JSON), sealed under the master key; null where none was given. */
+  /** `StoredConfigVariable` as JSON, tokens included, sealed under the master key; null where none was given. */
   sealedValue: string | null;
   updatedAtMs: number;
+  /** Of an OAuth connection; null where there was nothing to fetch yet. */
+  oauthStatus: "ACTIVE" | "ERROR" | "PENDING" | null;
+  oauthError: string | null;
+  /** When the token is fetched anew, or null where it is not. */
+  refreshAtMs: number | null;
+  /** When that last went well. */
+  refreshedAtMs: number | null;
+  expiresAtMs: number | null;
+  /** Failed attempts since it last went well. */
+  failures: number;
+}
+
+/** What one user of the customer has configured for an instance. */
+interface UserLevelConfigsTable {
+  id: string;
+  instanceId: string;
+  userId: string;
+  /** JSON of the user's config variables as runs see them, sealed; null before the instance's first deploy. */
+  deployedSealedConfigVars: string | null;
+  createdAtMs: number;
+  updatedAtMs: number;
+}
+
+/** Authorizations that have come back: none comes back twice. */
+interface UsedOauthStatesTable {
+  nonce: string;
+  expiresAtMs: number;
 }
 
 /** One flow of one instance; kept for each stable key the instance ever had, so that URLs survive. */
@@ -308,6 +339,8 @@ interface CommandsTable {
   leasedUntilMs: number | null;
   attempts: number;
   error: string | null;
+  /** What it gave, sealed, until it is read. */
+  sealedResult: string | null;
   createdAtMs: number;
   finishedAtMs: number | null;
 }
