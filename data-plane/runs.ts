@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Config } from "../shared/config.ts";
 import { allSteps, type Definition } from "../shared/definition.ts";
 import { type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
+import { checkOutbound } from "../shared/outbound.ts";
 import type { ExecutionPart, LogSeverity } from "../shared/reports.ts";
 import type { MasterKey } from "../shared/secrets.ts";
 import { BundleRefusedError, BundleTimeoutError, createBundles, type FetchBundle } from "./bundles.ts";
@@ -93,6 +94,7 @@ const prepareTimeoutMs = 30_000;
 
 export function createRunner(options: RunnerOptions): Runner {
   const { config, logger } = options;
+  checkOutbound(config.outbound);
   const bundles = createBundles({
     folder: join(options.dataDir, "data-plane", "bundles"),
     fetchBundle: options.fetchBundle,

@@ -2,6 +2,7 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { flowEnvironment } from "../shared/config.ts";
 import { messageOf } from "../shared/errors.ts";
+import type { OutboundSettings } from "../shared/outbound.ts";
 import { beatsOf, type LastWord, newLastWords, readLastWords, takenOf } from "./runtime/lastWords.ts";
 import type { FromThread, ThreadStart, ToThread } from "./runtime/messages.ts";
 import { encodeRuns, type RunToSend } from "./runtime/runBatch.ts";
@@ -25,6 +26,7 @@ export interface ThreadOptions {
   memoryMb: number;
   beatIntervalMs: number;
   answerBytesMax: number;
+  outbound: OutboundSettings;
   onMessage(message: FromThread): void;
   /** It ended by itself; not called after `terminate`. */
   onExit(reason: string): void;
@@ -43,11 +45,12 @@ export function startThread(options: ThreadOptions): Thread {
     progressIntervalMs,
     answerBytesMax: options.answerBytesMax,
     memoryMb: options.memoryMb,
+    outbound: options.outbound,
   };
   const worker = new Worker(new URL("./runtime/thread.ts", import.meta.url), {
     workerData: start,
     transferList: [port2],
-    env: flowEnvironment(),
+    env: flowEnvironment(options.outbound.proxy !== undefined),
     execArgv: ["--disable-warning=ExperimentalWarning"],
     // The young generation stays as it is: with 64 MB of it no-op runs took a fifth less CPU, and flow code that fills
     // a small heap took the whole process down instead of its thread.

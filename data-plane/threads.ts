@@ -70,6 +70,7 @@ export interface ThreadsOptions {
     | "runTimeoutMs"
     | "runMemoryMb"
     | "bodyBytesMax"
+    | "outbound"
   >;
   /** For the operator: a thread was lost, or flow code wrote outside of a run. */
   onNotice(level: "warn" | "debug", message: string): void;
@@ -155,6 +156,7 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       memoryMb: config.runMemoryMb,
       beatIntervalMs: Math.max(10, Math.floor(checkIntervalMs / beatsPerCheck)),
       answerBytesMax: config.bodyBytesMax,
+      outbound: config.outbound,
       onMessage: (message) => handle(room, message),
       onExit: (reason) => lose(room, "RUN_KILLED_THREAD", reason),
     });

@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import { ConfigurationError } from "./errors.ts";
+import type { OutboundMode, OutboundSettings } from "./outbound.ts";
 
 type Environment = Record<string, string | undefined>;
 
@@ -35,6 +36,9 @@ const settings = {
   SWITCHYARD_RUN_TIMEOUT_MS: whole(15 * 60_000, 100, 24 * 3_600_000),
   SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: whole(10_000, 100, 600_000),
   SWITCHYARD_RUN_MEMORY_MB: whole(512, 32, 65_536),
+  SWITCHYARD_OUTBOUND: oneOf("all", ["all", "public", "listed"]),
+  SWITCHYARD_OUTBOUND_ALLOW: text(""),
+  SWITCHYARD_OUTBOUND_PROXY: optionalText(),
   SWITCHYARD_DRAIN_TIMEOUT_MS: whole(10_000, 0, 600_000),
   SWITCHYARD_BUNDLE_BYTES_MAX: whole(64 * 1024 * 1024, 1024, 1024 ** 3),
   SWITCHYARD_EXECUTION_RETENTION_DAYS: whole(14, 1, 3650),
@@ -92,6 +96,8 @@ export interface Config {
   runTimeoutMs: number;
   runBlockedTimeoutMs: number;
   runMemoryMb: number;
+  /** Where flow code may connect to. */
+  outbound: OutboundSettings;
   drainTimeoutMs: number;
   bundleBytesMax: number;
   executionRetentionDays: number;
@@ -166,6 +172,12 @@ export function readConfig(environment: Environment = process.env): Config {
     runTimeoutMs: read.SWITCHYARD_RUN_TIMEOUT_MS,
     runBlockedTimeoutMs: read.SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS,
     runMemoryMb: read.SWITCHYARD_RUN_MEMORY_MB,
+    outbound: {
+      mode: read.SWITCHYARD_OUTBOUND as OutboundMode,
+      allowed: listed(read.SWITCHYARD_OUTBOUND_ALLOW),
+      proxy: read.SWITCHYARD_OUTBOUND_PROXY,
+      noProxy: environment["NO_PROXY"] ?? environment["no_proxy"] ?? "",
+    },
     drainTimeoutMs: read.SWITCHYARD_DRAIN_TIMEOUT_MS,
     bundleBytesMax: read.SWITCHYARD_BUNDLE_BYTES_MAX,
     executionRetentionDays: read.SWITCHYARD_EXECUTION_RETENTION_DAYS,
@@ -255,10 +267,17 @@ export function setTransportLimits(limits: { headersBytesMax: number }): void {
   process.env["UWS_HTTP_MAX_HEADERS_SIZE"] = String(limits.headersBytesMax);
 }
 
-/** What flow code sees as `process.env`: what the network and the clock need, and none of the server's own secrets. */
-export function flowEnvironment(environment: Environment = process.env): Environment {
+/**
+ * What flow code sees as `process.env`: what the network and the clock need, and none of the server's own secrets.
+ * `hasProxy`: its requests are sent through a proxy anyhow, so that it need not look for one.
+ */
+export function flowEnvironment(hasProxy: boolean, environment: Environment = process.env): Environment {
   return Object.fromEntries(
-    flowVariables.flatMap((name) => (environment[name] ? [[name, environment[name]]] : [])),
+    flowVariables.flatMap((name) =>
+      environment[name] && !(hasProxy && name.toLowerCase().endsWith("_proxy"))
+        ? [[name, environment[name]]]
+        : [],
+    ),
   );
 }
 

@@ -5,6 +5,7 @@
  */
 import type { ActionReference, Flow } from "../../shared/definition.ts";
 import type { ExecutionErrorCode } from "../../shared/errors.ts";
+import type { OutboundSettings } from "../../shared/outbound.ts";
 import type { ExecutionPart, StoredRequest } from "../../shared/reports.ts";
 
 /** A private component's package, unpacked. */
@@ -166,4 +167,5 @@ export interface ThreadStart {
   progressIntervalMs: number;
   answerBytesMax: number;
   memoryMb: number;
+  outbound: OutboundSettings;
 }

@@ -28,14 +28,22 @@ import type {
   WorkEnd,
 } from "./messages.ts";
 import { createModules } from "./modules.ts";
+import { installOutbound } from "./outbound.ts";
 import { createRedactor, withHeaderSecrets } from "./redaction.ts";
 import { requestJsonOf } from "./requestJson.ts";
 import { decodeRuns, type ReceivedRun } from "./runBatch.ts";
 import { RunError } from "./runError.ts";
 import { openRunStates } from "./states.ts";
 
-const { port, shared, beatIntervalMs, progressIntervalMs, answerBytesMax, memoryMb } =
-  workerData as ThreadStart;
+const {
+  port,
+  shared,
+  beatIntervalMs,
+  progressIntervalMs,
+  answerBytesMax,
+  memoryMb,
+  outbound: outboundSettings,
+} = workerData as ThreadStart;
 // Flow code that looks for a way out finds no port: messages have one author.
 for (const key of Object.keys(workerData)) delete workerData[key];
 
@@ -63,6 +71,8 @@ const { parse } = JSON;
 const send = (message: FromThread) => port.postMessage(message);
 
 installGuards({ onOutput: (text) => send({ kind: "output", text }) });
+// Before the leftovers: what is refused is not left.
+const outbound = await installOutbound(outboundSettings);
 const leftovers = installLeftovers();
 let isWorn = false;
 setInterval(() => lastWords.beat(), beatIntervalMs);
@@ -107,6 +117,7 @@ const failedEnd = (errorCode: WorkEnd["errorCode"], error: string) => ({
 
 function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): void {
   const { id } = run;
+  outbound.allowIngress(context.ingressUrl);
   const meta = parse(run.meta) as RunMeta;
   const body = run.body === null ? null : isAlone ? run.body : ownCopy(run.body);
   let triggerHeld: TriggerOutcome | null = null;
