@@ -14,7 +14,18 @@ import {
 } from "./support/flowRunner.ts";
 import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
 
-const ways = ["Fetch", "Http", "Https", "Spectral Client", "Net", "Tls", "Http2", "Datagram", "Own Lookup"];
+const ways = [
+  "Fetch",
+  "Http",
+  "Https",
+  "Spectral Client",
+  "Net",
+  "Tls",
+  "Http2",
+  "Datagram",
+  "Own Lookup",
+  "Unix Socket",
+];
 
 let folder: string;
 let definition: Definition;
@@ -217,6 +228,7 @@ const source = `
       socket.on("error", reject);
       socket.send("ping", port, host, (error) => { socket.close(); error ? reject(error) : resolve("sent"); });
     }),
+    "Unix Socket": () => new Promise((resolve, reject) => { net.connect("/run/any.sock").on("connect", resolve).on("error", reject); }),
     "Own Lookup": (url) => request(http, "http://example.com:" + new URL(url).port, {
       lookup: (_host, options, done) => options.all ? done(null, [{ address: "127.0.0.1", family: 4 }]) : done(null, "127.0.0.1", 4),
     }),

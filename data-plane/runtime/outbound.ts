@@ -82,11 +82,16 @@ function guardConnections(rules: OutboundRules, places: ReadonlySet<string>): vo
   net.Socket.prototype.connect = function (this: net.Socket, ...args: unknown[]) {
     const options = optionsOf(args);
     const host = options.host || "localhost";
-    if (options.path) return refuse(this, denied(`the socket ${options.path}`));
+    // As a connection that fails: its caller hears of it by the socket's error.
+    const refuse = (place: string) => {
+      const asked = { ...options, path: undefined, host: "not-allowed.invalid", port: options.port ?? 1 };
+      const lookup: Lookup = (_host, _options, done) => process.nextTick(done, denied(place), undefined);
+      return connect.apply(this, withLookup(args, asked, lookup));
+    };
+    if (options.path) return refuse(`the socket ${options.path}`);
     if (places.has(`${host.toLowerCase()}:${options.port}`) || rules.allowsName(host))
       return connect.apply(this, args);
-    if (net.isIP(host) !== 0)
-      return rules.allowsAddress(host) ? connect.apply(this, args) : refuse(this, denied(host));
+    if (net.isIP(host) !== 0) return rules.allowsAddress(host) ? connect.apply(this, args) : refuse(host);
     return connect.apply(this, withLookup(args, options, guardedLookup(rules, options.lookup)));
   } as typeof net.Socket.prototype.connect;
 }
@@ -145,12 +150,4 @@ function denied(host: string, address?: string): OutboundDeniedError {
   const run = currentRun.getStore();
   if (run !== undefined && !run.isClosed()) run.log("WARN", [message]);
   return new OutboundDeniedError(message);
-}
-
-/** As a connection that fails: its caller hears of it by the socket's error. */
-function refuse(socket: net.Socket, error: Error): net.Socket {
-  // Or http2 would take it for one that is there already.
-  (socket as { connecting: boolean }).connecting = true;
-  process.nextTick(() => socket.destroy(error));
-  return socket;
 }
