@@ -4,6 +4,7 @@
  */
 import type { Config } from "../shared/config.ts";
 import { expireLeases, failOrphans } from "./store/commandQueue.ts";
+import { removeOrphanStates } from "./store/flowStates.ts";
 import {
   executionBytes,
   pruneAuditLog,
@@ -20,6 +21,7 @@ type OnPruned = (kind: "record" | "audit", count: number) => void;
 const dayMs = 24 * 3_600_000;
 const orphanAgeMs = 10 * 60_000;
 const stepRowsMax = 200;
+const statesAtOnce = 500;
 /** The pause after a step that found nothing more to delete, and after one that did. */
 const idlePauseMs = 30_000;
 const busyPauseMs = 1_000;
@@ -29,11 +31,16 @@ export function startRetention(store: Store, config: Limits, onPruned: OnPruned)
   let isStopped = false;
   let timer: NodeJS.Timeout | undefined;
   let step: Promise<void> = Promise.resolve();
+  /** How far the states were looked through. */
+  let statesAfter = 0;
   const next = (pauseMs: number): void => {
     if (isStopped) return;
     timer = setTimeout(() => {
       step = retentionStep(store, config, Date.now(), onPruned).then(
-        (deleted) => next(deleted > 0 ? busyPauseMs : idlePauseMs),
+        async (deleted) => {
+          statesAfter = await removeOrphanStates(store, statesAfter, statesAtOnce).catch(() => 0);
+          next(deleted > 0 ? busyPauseMs : idlePauseMs);
+        },
         // A failed step (a full disk, a locked database) is tried again: nothing else depends on it.
         () => next(idlePauseMs),
       );

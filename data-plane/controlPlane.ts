@@ -14,10 +14,10 @@ import type { ReportAnswer } from "./reporter.ts";
 
 export type FeedPoke = FeedSubscription["feed"];
 
-export interface StateOwnersPage {
+export interface StateKeysPage {
   /** Of the control plane's store. */
   epoch: string;
-  ownerIds: string[];
+  keys: StateKey[];
   position: number;
   hasMore: boolean;
 }
@@ -29,10 +29,10 @@ export interface ControlPlane {
   acknowledge(epoch: string, version: number): Promise<void>;
   leaseCommands(most: number): Promise<Command[]>;
   completeCommands(results: CommandResult[]): Promise<void>;
-  /** Who keeps state, from a position on. */
-  stateOwners(after: number, first: number): Promise<StateOwnersPage>;
+  /** Which states there are, from a position on. */
+  feedStateKeys(after: number, first: number): Promise<StateKeysPage>;
   /** In the order of the question: null where there is none, SAME where it is of the version named. */
-  flowStates(
+  feedStates(
     known: readonly (StateKey & { version: string | null })[],
   ): Promise<(StoredState | "SAME" | "LATER" | null)[]>;
   report(events: readonly Pick<StoredReport, "json">[]): Promise<ReportAnswer>;
@@ -112,15 +112,15 @@ const ReportEventsDocument = graphql(`
   }
 `);
 
-const StateOwnersDocument = graphql(`
-  query stateOwners($after: Float!, $first: Int!) {
-    stateOwners(after: $after, first: $first)
+const FeedStateKeysDocument = graphql(`
+  query feedStateKeys($after: Float!, $first: Int!) {
+    feedStateKeys(after: $after, first: $first)
   }
 `);
 
-const FlowStatesDocument = graphql(`
-  query flowStates($known: JSON!) {
-    flowStates(known: $known)
+const FeedStatesDocument = graphql(`
+  query feedStates($known: JSON!) {
+    feedStates(known: $known)
   }
 `);
 
@@ -246,13 +246,13 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
       });
       refuseErrors(completeCommands.errors);
     },
-    async stateOwners(after, first) {
-      const { stateOwners } = await request(StateOwnersDocument, { after, first });
-      return stateOwners as StateOwnersPage;
+    async feedStateKeys(after, first) {
+      const { feedStateKeys } = await request(FeedStateKeysDocument, { after, first });
+      return feedStateKeys as StateKeysPage;
     },
-    async flowStates(known) {
-      const { flowStates } = await request(FlowStatesDocument, { known });
-      return flowStates as Awaited<ReturnType<ControlPlane["flowStates"]>>;
+    async feedStates(known) {
+      const { feedStates } = await request(FeedStatesDocument, { known });
+      return feedStates as Awaited<ReturnType<ControlPlane["feedStates"]>>;
     },
     async report(events) {
       // The events are JSON already, the greater part of what this process writes: put in as they are.

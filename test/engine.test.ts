@@ -108,8 +108,8 @@ beforeAll(async () => {
     states: openStates({
       file: join(folder, "states.db"),
       controlPlane: {
-        stateOwners: async () => ({ epoch: "epoch", ownerIds: [], position: 0, hasMore: false }),
-        flowStates: async () => [],
+        feedStateKeys: async () => ({ epoch: "epoch", keys: [], position: 0, hasMore: false }),
+        feedStates: async () => [],
       },
       unconfirmed: journal.unconfirmedStates(),
       runTimeoutMs: config.runTimeoutMs,

@@ -3,7 +3,7 @@ import { GraphQLError } from "graphql";
 import { z } from "zod";
 import { type StateKey, stateVersion, unpackState } from "../../shared/states.ts";
 import type { Context } from "../context.ts";
-import { clearStates, readState, readStateOwners } from "../store/flowStates.ts";
+import { clearStates, readState, readStateKeys } from "../store/flowStates.ts";
 import { builder } from "./builder.ts";
 import { loadFlowConfig } from "./flowConfigs.ts";
 import { notFound, requiredId } from "./inputs.ts";
@@ -13,24 +13,24 @@ import { visibleIntegration } from "./integrationItems.ts";
 import { InputError, mutation, wholeInput } from "./payloads.ts";
 import { Instance, type InstanceRow } from "./refs.ts";
 
-const ownersAtOnceMax = 10_000;
+const keysAtOnceMax = 10_000;
 const statesAtOnceMax = 100;
 /** Of all values of an answer: what goes beyond it is asked for again. */
 const answerCharactersMax = 32 * 1024 * 1024;
 
-builder.queryField("stateOwners", (t) =>
+builder.queryField("feedStateKeys", (t) =>
   t.field({
     type: "JSON",
-    description: "The instances and integrations whose flows keep state, in the order in which they came to.",
+    description: "Which states there are, in the order in which they came to be.",
     authScopes: { dataPlane: true },
     args: {
       after: t.arg.float({ required: true, description: "The position that the data plane has; 0 for all." }),
-      first: t.arg.int({ required: true, description: `How many at most, up to ${ownersAtOnceMax}.` }),
+      first: t.arg.int({ required: true, description: `How many at most, up to ${keysAtOnceMax}.` }),
     },
     resolve: async (_root, { after, first }, { store }) => {
-      if (first < 1 || first > ownersAtOnceMax)
-        throw new GraphQLError(`first must be from 1 to ${ownersAtOnceMax}.`);
-      return { epoch: store.epoch, ...(await readStateOwners(store, after, first)) };
+      if (first < 1 || first > keysAtOnceMax)
+        throw new GraphQLError(`first must be from 1 to ${keysAtOnceMax}.`);
+      return { epoch: store.epoch, ...(await readStateKeys(store, after, first)) };
     },
   }),
 );
@@ -46,7 +46,7 @@ const knownStates = z
   )
   .max(statesAtOnceMax);
 
-builder.queryField("flowStates", (t) =>
+builder.queryField("feedStates", (t) =>
   t.field({
     type: "JSON",
     description:
@@ -75,46 +75,26 @@ builder.queryField("flowStates", (t) =>
   }),
 );
 
-interface ShownState {
-  json: string;
-  stamp: number;
-}
-
-/** Larger ones are told of without their value: no person reads them, and no page holds them. */
+/** No person reads a larger one, and no page holds it. */
 const shownBytesMax = 1024 * 1024;
 
-const PersistedState = builder.objectRef<ShownState>("PersistedState").implement({
-  description: "State that flows keep between their executions.",
-  fields: (t) => ({
-    value: t.field({
-      type: "JSON",
-      nullable: true,
-      description: "The keys and values; null where they take more than 1 MB.",
-      resolve: ({ json }) => (Buffer.byteLength(json) > shownBytesMax ? null : (JSON.parse(json) as unknown)),
-    }),
-    bytes: t.int({
-      description: "How many bytes it takes as JSON.",
-      resolve: ({ json }) => Buffer.byteLength(json),
-    }),
-    updatedAt: t.field({
-      type: "DateTime",
-      description: "When an execution changed it last.",
-      resolve: ({ stamp }) => stamp / 1000,
-    }),
-  }),
-});
-
-async function shownState(context: Context, key: StateKey): Promise<ShownState | null> {
+async function shownState(context: Context, key: StateKey): Promise<unknown> {
   const stored = await readState(context.store, key);
   if (stored === null || stored.value === null) return null;
-  return { json: unpackState(stored.value), stamp: stored.stamp };
+  const json = unpackState(stored.value);
+  const bytes = Buffer.byteLength(json);
+  if (bytes > shownBytesMax)
+    throw new GraphQLError(
+      `This state takes ${bytes} bytes, which is more than can be shown (${shownBytesMax}).`,
+    );
+  return JSON.parse(json);
 }
 
 builder.objectFields(InstanceFlowConfig, (t) => ({
   instanceState: t.field({
-    type: PersistedState,
+    type: "JSON",
     nullable: true,
-    description: "What the flow keeps as its instanceState; null where that is nothing.",
+    description: "What the flow keeps between executions as its instanceState; null where that is nothing.",
     authScopes: { admin: true },
     resolve: ({ row }, _args, context) =>
       shownState(context, { scope: "FLOW", ownerId: row.instanceId, stableKey: row.stableKey }),
@@ -123,7 +103,7 @@ builder.objectFields(InstanceFlowConfig, (t) => ({
 
 builder.objectFields(Instance, (t) => ({
   crossFlowState: t.field({
-    type: PersistedState,
+    type: "JSON",
     nullable: true,
     description: "What the instance's flows keep together as crossFlowState; null where that is nothing.",
     authScopes: { admin: true },
@@ -131,7 +111,7 @@ builder.objectFields(Instance, (t) => ({
       shownState(context, { scope: "INSTANCE", ownerId: id, stableKey: "" }),
   }),
   integrationState: t.field({
-    type: PersistedState,
+    type: "JSON",
     nullable: true,
     description:
       "What the flows of all instances of the integration keep together as integrationState; of a system instance, what tests of the draft keep. Null where that is nothing.",

@@ -18,53 +18,44 @@ export function openStateWriter(executions: Sqlite, config: Sqlite): StateWriter
         value = excluded.value
       WHERE (excluded.stamp, excluded.executionId) > (stamp, executionId)`,
   );
-  const insertOwner = executions.prepare(
-    "INSERT INTO stateOwners (ownerId) VALUES (?) ON CONFLICT DO NOTHING",
-  );
-  const isKnownOwner = executions
-    .prepare<[string], number>("SELECT 1 FROM stateOwners WHERE ownerId = ?")
-    .pluck();
   const isThere = config
     .prepare<[string, string], number>(
       "SELECT 1 FROM instances WHERE id = ? UNION ALL SELECT 1 FROM integrations WHERE id = ?",
     )
     .pluck();
   const deleteStates = executions.prepare("DELETE FROM flowStates WHERE ownerId = ?");
-  const deleteOwner = executions.prepare("DELETE FROM stateOwners WHERE ownerId = ?");
   return {
     write(executionId, writes) {
       for (const { ownerId, scope, stableKey, stamp, value } of writes) {
         // What was removed while it ran keeps none.
         if (isThere.get(ownerId, ownerId) === undefined) continue;
         upsert.run(ownerId, scope, stableKey, stamp, executionId, value);
-        if (isKnownOwner.get(ownerId) === undefined) insertOwner.run(ownerId);
       }
     },
     remove(ownerId) {
       deleteStates.run(ownerId);
-      deleteOwner.run(ownerId);
     },
   };
 }
 
-export interface StateOwnersPage {
-  ownerIds: string[];
+export interface StateKeysPage {
+  keys: StateKey[];
   position: number;
   hasMore: boolean;
 }
 
-/** Who has come to have state since a position. */
-export async function readStateOwners(store: Store, after: number, first: number): Promise<StateOwnersPage> {
+/** Which states have come to be since a position. */
+export async function readStateKeys(store: Store, after: number, first: number): Promise<StateKeysPage> {
   const rows = await store.executions
-    .selectFrom("stateOwners")
-    .selectAll()
+    .selectFrom("flowStates")
+    .select(["position", "ownerId", "scope", "stableKey"])
     .where("position", ">", after)
     .orderBy("position")
     .limit(first + 1)
     .execute();
   const page = rows.slice(0, first);
   return {
-    ownerIds: page.map((row) => row.ownerId),
+    keys: page.map(({ position: _, ...key }) => key),
     position: page.at(-1)?.position ?? after,
     hasMore: rows.length > first,
   };
@@ -111,19 +102,18 @@ export async function removeStates(store: Store, ownerIds: readonly string[]): P
   );
 }
 
-/** Those that a removal which was cut short has left; looks at so many owners, from a position on. */
+/** Those that a removal which was cut short has left; looks at so many, from a position on, and says where to go on. */
 export async function removeOrphanStates(store: Store, after: number, first: number): Promise<number> {
-  const { ownerIds, position, hasMore } = await readStateOwners(store, after, first);
+  const { keys, position, hasMore } = await readStateKeys(store, after, first);
+  const ownerIds = [...new Set(keys.map(({ ownerId }) => ownerId))];
   if (ownerIds.length > 0) {
     const there = new Set<string>();
     for (const table of ["instances", "integrations"] as const) {
       const rows = await store.config.selectFrom(table).select("id").where("id", "in", ownerIds).execute();
       for (const { id } of rows) there.add(id);
     }
-    await removeStates(
-      store,
-      ownerIds.filter((id) => !there.has(id)),
-    );
+    const gone = ownerIds.filter((id) => !there.has(id));
+    if (gone.length > 0) await removeStates(store, gone);
   }
   return hasMore ? position : 0;
 }

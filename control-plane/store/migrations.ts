@@ -294,4 +294,16 @@ export const executionMigrations: readonly string[] = [
   `
   ALTER TABLE executions ADD COLUMN resultType TEXT;
   `,
+  // The states themselves are numbered in the order in which they came to be: who has any follows from that.
+  `
+  ALTER TABLE flowStates RENAME TO oldStates;
+  CREATE TABLE flowStates (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, ownerId TEXT NOT NULL, scope TEXT NOT NULL, stableKey TEXT NOT NULL,
+    stamp INTEGER NOT NULL, executionId TEXT NOT NULL, value TEXT, UNIQUE (ownerId, scope, stableKey)
+  );
+  INSERT INTO flowStates (ownerId, scope, stableKey, stamp, executionId, value)
+    SELECT ownerId, scope, stableKey, stamp, executionId, value FROM oldStates;
+  DROP TABLE oldStates;
+  DROP TABLE stateOwners;
+  `,
 ];

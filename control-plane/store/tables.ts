@@ -42,7 +42,6 @@ export interface ExecutionTables {
   rejections: RejectionsTable;
   retries: RetriesTable;
   flowStates: FlowStatesTable;
-  stateOwners: StateOwnersTable;
 }
 
 /** `epoch`, `feedVersion`, `wrappedPepper`, `masterKeyCheck`, `resealedUnder`, `organizationId`, `organizationName`, ... */
@@ -490,6 +489,8 @@ interface RejectionsTable {
 
 /** State that flows keep between runs: see `shared/states.ts`. */
 interface FlowStatesTable {
+  /** In the order in which they came to be. */
+  position: Generated<number>;
   ownerId: string;
   scope: StateScope;
   stableKey: string;
@@ -498,10 +499,4 @@ interface FlowStatesTable {
   executionId: string;
   /** As it travels (`packState`); null where it was cleared. */
   value: string | null;
-}
-
-/** Who has any state, numbered in the order in which they came to have some. */
-interface StateOwnersTable {
-  position: Generated<number>;
-  ownerId: string;
 }

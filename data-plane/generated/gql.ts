@@ -21,8 +21,8 @@ type Documents = {
     "\n  mutation leaseCommands($input: LeaseCommandsInput!) {\n    leaseCommands(input: $input) {\n      commands\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.LeaseCommandsDocument,
     "\n  mutation completeCommands($input: CompleteCommandsInput!) {\n    completeCommands(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.CompleteCommandsDocument,
     "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportEventsDocument,
-    "\n  query stateOwners($after: Float!, $first: Int!) {\n    stateOwners(after: $after, first: $first)\n  }\n": typeof types.StateOwnersDocument,
-    "\n  query flowStates($known: JSON!) {\n    flowStates(known: $known)\n  }\n": typeof types.FlowStatesDocument,
+    "\n  query feedStateKeys($after: Float!, $first: Int!) {\n    feedStateKeys(after: $after, first: $first)\n  }\n": typeof types.FeedStateKeysDocument,
+    "\n  query feedStates($known: JSON!) {\n    feedStates(known: $known)\n  }\n": typeof types.FeedStatesDocument,
     "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportKeyUseDocument,
     "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ConfirmMasterKeysDocument,
 };
@@ -33,8 +33,8 @@ const documents: Documents = {
     "\n  mutation leaseCommands($input: LeaseCommandsInput!) {\n    leaseCommands(input: $input) {\n      commands\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.LeaseCommandsDocument,
     "\n  mutation completeCommands($input: CompleteCommandsInput!) {\n    completeCommands(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.CompleteCommandsDocument,
     "\n  mutation reportEvents($input: ReportEventsInput!) {\n    reportEvents(input: $input) {\n      confirmed\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ReportEventsDocument,
-    "\n  query stateOwners($after: Float!, $first: Int!) {\n    stateOwners(after: $after, first: $first)\n  }\n": types.StateOwnersDocument,
-    "\n  query flowStates($known: JSON!) {\n    flowStates(known: $known)\n  }\n": types.FlowStatesDocument,
+    "\n  query feedStateKeys($after: Float!, $first: Int!) {\n    feedStateKeys(after: $after, first: $first)\n  }\n": types.FeedStateKeysDocument,
+    "\n  query feedStates($known: JSON!) {\n    feedStates(known: $known)\n  }\n": types.FeedStatesDocument,
     "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ReportKeyUseDocument,
     "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ConfirmMasterKeysDocument,
 };
@@ -66,11 +66,11 @@ export function graphql(source: "\n  mutation reportEvents($input: ReportEventsI
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
-export function graphql(source: "\n  query stateOwners($after: Float!, $first: Int!) {\n    stateOwners(after: $after, first: $first)\n  }\n"): typeof import('./graphql.ts').StateOwnersDocument;
+export function graphql(source: "\n  query feedStateKeys($after: Float!, $first: Int!) {\n    feedStateKeys(after: $after, first: $first)\n  }\n"): typeof import('./graphql.ts').FeedStateKeysDocument;
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
-export function graphql(source: "\n  query flowStates($known: JSON!) {\n    flowStates(known: $known)\n  }\n"): typeof import('./graphql.ts').FlowStatesDocument;
+export function graphql(source: "\n  query feedStates($known: JSON!) {\n    feedStates(known: $known)\n  }\n"): typeof import('./graphql.ts').FeedStatesDocument;
 /**
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */

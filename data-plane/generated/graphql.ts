@@ -118,20 +118,20 @@ export type ReportEventsMutationVariables = Exact<{
 
 export type ReportEventsMutation = { reportEvents: { confirmed: Array<string> | null, errors: Array<{ field: string, messages: Array<string> }> } };
 
-export type StateOwnersQueryVariables = Exact<{
+export type FeedStateKeysQueryVariables = Exact<{
   after: number;
   first: number;
 }>;
 
 
-export type StateOwnersQuery = { stateOwners: unknown };
+export type FeedStateKeysQuery = { feedStateKeys: unknown };
 
-export type FlowStatesQueryVariables = Exact<{
+export type FeedStatesQueryVariables = Exact<{
   known: unknown;
 }>;
 
 
-export type FlowStatesQuery = { flowStates: unknown };
+export type FeedStatesQuery = { feedStates: unknown };
 
 export type ReportKeyUseMutationVariables = Exact<{
   input: ReportKeyUseInput;
@@ -222,16 +222,16 @@ export const ReportEventsDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<ReportEventsMutation, ReportEventsMutationVariables>;
-export const StateOwnersDocument = new TypedDocumentString(`
-    query stateOwners($after: Float!, $first: Int!) {
-  stateOwners(after: $after, first: $first)
+export const FeedStateKeysDocument = new TypedDocumentString(`
+    query feedStateKeys($after: Float!, $first: Int!) {
+  feedStateKeys(after: $after, first: $first)
 }
-    `) as unknown as TypedDocumentString<StateOwnersQuery, StateOwnersQueryVariables>;
-export const FlowStatesDocument = new TypedDocumentString(`
-    query flowStates($known: JSON!) {
-  flowStates(known: $known)
+    `) as unknown as TypedDocumentString<FeedStateKeysQuery, FeedStateKeysQueryVariables>;
+export const FeedStatesDocument = new TypedDocumentString(`
+    query feedStates($known: JSON!) {
+  feedStates(known: $known)
 }
-    `) as unknown as TypedDocumentString<FlowStatesQuery, FlowStatesQueryVariables>;
+    `) as unknown as TypedDocumentString<FeedStatesQuery, FeedStatesQueryVariables>;
 export const ReportKeyUseDocument = new TypedDocumentString(`
     mutation reportKeyUse($input: ReportKeyUseInput!) {
   reportKeyUse(input: $input) {

@@ -5,7 +5,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { messageOf } from "../../shared/errors.ts";
 import { migrate, openSqlite, type Sqlite } from "../../shared/sqlite.ts";
-import type { StoredState } from "../../shared/states.ts";
+import type { StateKey, StoredState } from "../../shared/states.ts";
 
 export interface NearStates {
   read(key: string): StoredState | null;
@@ -17,8 +17,11 @@ export interface NearStates {
   shrink(bytesMax: number, isNeeded: (key: string) => boolean): void;
   /** Drops all but what `isNeeded`. */
   clear(isNeeded: (key: string) => boolean): void;
-  owners(): { ids: string[]; epoch: string; position: number };
-  addOwners(ids: readonly string[], epoch: string, position: number): void;
+  /** Which states the control plane had, at which position of which store; "" for none. */
+  listed(): { keys: StateKey[]; epoch: string; position: number };
+  list(keys: readonly StateKey[], epoch: string, position: number): void;
+  /** Of all states that are here. */
+  keys(): string[];
   close(): void;
 }
 
@@ -28,7 +31,9 @@ const migrations = [
     number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, stamp INTEGER NOT NULL, executionId TEXT NOT NULL,
     bytes INTEGER NOT NULL, value TEXT
   );
-  CREATE TABLE owners (id TEXT PRIMARY KEY) WITHOUT ROWID;
+  CREATE TABLE listed (
+    ownerId TEXT NOT NULL, scope TEXT NOT NULL, stableKey TEXT NOT NULL, PRIMARY KEY (ownerId, scope, stableKey)
+  ) WITHOUT ROWID;
   CREATE TABLE meta (epoch TEXT NOT NULL, position INTEGER NOT NULL);
   INSERT INTO meta VALUES ('', 0);
   `,
@@ -61,7 +66,7 @@ export function openNearStates(file: string, warn: (message: string, reason: str
   );
   const bytesOf = database.prepare<[string], number>("SELECT bytes FROM states WHERE key = ?").pluck();
   const allBytes = database.prepare<[], number>("SELECT coalesce(sum(bytes), 0) FROM states").pluck();
-  const insertOwner = database.prepare("INSERT OR IGNORE INTO owners VALUES (?)");
+  const insertListed = database.prepare("INSERT OR IGNORE INTO listed VALUES (?, ?, ?)");
   const setMeta = database.prepare("UPDATE meta SET epoch = ?, position = ?");
   let bytes = allBytes.get() ?? 0;
 
@@ -81,8 +86,8 @@ export function openNearStates(file: string, warn: (message: string, reason: str
       after = rows.at(-1)!.number;
     }
   });
-  const addOwners = database.transaction((ids: readonly string[], epoch: string, position: number) => {
-    for (const id of ids) insertOwner.run(id);
+  const list = database.transaction((keys: readonly StateKey[], epoch: string, position: number) => {
+    for (const { ownerId, scope, stableKey } of keys) insertListed.run(ownerId, scope, stableKey);
     setMeta.run(epoch, position);
   });
   return {
@@ -105,14 +110,14 @@ export function openNearStates(file: string, warn: (message: string, reason: str
         return true;
       });
       bytes = allBytes.get() ?? 0;
-      database.exec("DELETE FROM owners");
+      database.exec("DELETE FROM listed");
     },
-    owners() {
+    listed() {
       const meta = database.prepare<[], { epoch: string; position: number }>("SELECT * FROM meta").get()!;
-      const ids = database.prepare<[], string>("SELECT id FROM owners").pluck().all();
-      return { ids, ...meta };
+      return { keys: database.prepare<[], StateKey>("SELECT * FROM listed").all(), ...meta };
     },
-    addOwners,
+    list,
+    keys: () => database.prepare<[], string>("SELECT key FROM states").pluck().all(),
     close: () => database.close(),
   };
 }

@@ -7,7 +7,7 @@
  * again once it is older than a second, since another data plane may have run the flow. Where the control plane is
  * out of reach, what is known is used.
  *
- * Most flows keep no state: whose do is known beforehand, so that the others' runs wait for nothing.
+ * Which states there are at all is known beforehand, so that the runs of flows that keep none wait for nothing.
  */
 import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
@@ -55,7 +55,7 @@ export interface StatesStats {
 export interface StatesOptions {
   /** A file of the data plane's folder. */
   file: string;
-  controlPlane: Pick<ControlPlane, "stateOwners" | "flowStates">;
+  controlPlane: Pick<ControlPlane, "feedStateKeys" | "feedStates">;
   /** Events with states that an earlier process has left unconfirmed, oldest first. */
   unconfirmed: Iterable<{ key: string; json: string }>;
   runTimeoutMs: number;
@@ -71,7 +71,7 @@ const unknownTimeoutMs = 60_000;
 const retryMs = 250;
 /** Where the control plane did not answer, what is known is used for so long without asking. */
 const awayMs = 1_000;
-const ownersAtOnce = 10_000;
+const listedAtOnce = 10_000;
 const askedAtOnceMax = 100;
 const nearBytesMax = 512 * 1024 * 1024;
 const freshEntriesMax = 100_000;
@@ -85,9 +85,10 @@ interface Asked {
 export function openStates(options: StatesOptions): States {
   const { controlPlane, logger } = options;
   const near = openNearStates(options.file, (message, reason) => logger.warn({ reason }, message));
-  const known = near.owners();
-  const owners = new Set(known.ids);
-  let { epoch, position } = known;
+  let { epoch, position } = near.listed();
+  /** The states that there are, and whose: what is not among them is empty. */
+  const listed = new Set<string>();
+  const owners = new Set<string>();
   /** The event that a state waits to be confirmed with. */
   const unconfirmed = new Map<string, string>();
   const unconfirmedEvents = new Map<string, string[]>();
@@ -99,71 +100,76 @@ export function openStates(options: StatesOptions): States {
   let lastStamp = 0;
   let waiting = 0;
   let awayUntil = 0;
-  let isOwnersKnown = false;
+  let isListKnown = false;
   let hasRun = false;
   let isPulling = false;
   let isStopped = false;
-  const whenOwnersKnown: (() => void)[] = [];
+  const whenListKnown: (() => void)[] = [];
 
+  for (const key of near.listed().keys) list(stateKeyText(key));
+  for (const text of near.keys()) list(text);
   for (const { key, json } of options.unconfirmed) recover(key, json);
   const timer = setInterval(() => {
-    if (!hasRun && isOwnersKnown) return;
+    if (!hasRun && isListKnown) return;
     hasRun = false;
-    void pullOwners();
+    void pullList();
   }, freshMs);
   timer.unref();
-  void pullOwners();
+  void pullList();
+
+  function list(text: string): void {
+    listed.add(text);
+    owners.add(ownerOf(text));
+  }
 
   function recover(eventKey: string, json: string): void {
     const { id, finish } = JSON.parse(json) as ExecutionEvent;
-    const writes = finish?.states ?? [];
-    const later = writes.filter((write) => {
-      const { stamp } = write;
+    const writes = (finish?.states ?? []).filter((write) => {
       const there = near.version(stateKeyText(write));
-      return there === null || isLaterState({ stamp, executionId: id }, there);
+      return there === null || !isLaterState(there, { stamp: write.stamp, executionId: id });
     });
-    keep(eventKey, id, later);
+    keep(eventKey, id, writes);
   }
 
-  /** Who has state, as far as it is new. */
-  async function pullOwners(): Promise<void> {
+  /** Which states there are, as far as that is new. */
+  async function pullList(): Promise<void> {
     if (isPulling || isStopped) return;
     isPulling = true;
     try {
       for (let hasMore = true; hasMore && !isStopped; ) {
-        const page = await controlPlane.stateOwners(position, ownersAtOnce);
-        if (page.epoch !== epoch) {
+        const page = await controlPlane.feedStateKeys(position, listedAtOnce);
+        if (page.epoch !== epoch && position > 0) {
           // Of another store: nothing that was known counts, but for what it has yet to be told.
-          if (epoch !== "") forgetAll();
-          const isFresh = position === 0;
-          epoch = page.epoch;
+          forgetConfirmed();
           position = 0;
-          if (!isFresh) continue;
+          epoch = page.epoch;
+          continue;
         }
-        ({ position, hasMore } = page);
-        for (const id of page.ownerIds) owners.add(id);
-        near.addOwners(page.ownerIds, epoch, position);
+        ({ epoch, position, hasMore } = page);
+        for (const key of page.keys) list(stateKeyText(key));
+        near.list(page.keys, epoch, position);
       }
-      noteOwnersKnown();
+      noteListKnown();
     } catch (error) {
       // What was known at the last start counts then; where nothing ever was, runs wait.
       logger.debug({ reason: messageOf(error) }, "the control plane did not say which flows keep state");
-      if (epoch !== "") noteOwnersKnown();
+      if (epoch !== "") noteListKnown();
     } finally {
       isPulling = false;
     }
   }
 
-  function noteOwnersKnown(): void {
-    isOwnersKnown = true;
-    for (const done of whenOwnersKnown.splice(0)) done();
+  function noteListKnown(): void {
+    isListKnown = true;
+    for (const done of whenListKnown.splice(0)) done();
   }
 
-  function forgetAll(): void {
+  function forgetConfirmed(): void {
     near.clear((key) => unconfirmed.has(key));
     checkedAt.clear();
+    listed.clear();
     owners.clear();
-    for (const key of unconfirmed.keys()) owners.add(ownerOf(key));
+    for (const text of unconfirmed.keys()) list(text);
   }
 
   const stateAt = (text: string): StoredState | null => held.get(text) ?? near.read(text);
@@ -175,8 +181,8 @@ export function openStates(options: StatesOptions): States {
   function texts(keys: RunStateKeys): StateTexts | null {
     let found: StateTexts | null = null;
     for (const name of keptStateNames) {
-      if (!owners.has(keys[name].ownerId)) continue;
-      const value = stateAt(stateKeyText(keys[name]))?.value ?? null;
+      const text = stateKeyText(keys[name]);
+      const value = listed.has(text) ? (stateAt(text)?.value ?? null) : null;
       if (value === null || value === emptyState) continue;
       found ??= {};
       found[name] = value;
@@ -188,7 +194,7 @@ export function openStates(options: StatesOptions): States {
     const untilMs = Date.now() + Math.min(unknownTimeoutMs, options.runTimeoutMs);
     waiting++;
     try {
-      while (!isOwnersKnown) await ownersKnown(untilMs);
+      if (!isListKnown) await listKnown(untilMs);
       for (;;) {
         const stale = staleOf(keys);
         const isAway = performance.now() < awayUntil;
@@ -211,10 +217,10 @@ export function openStates(options: StatesOptions): States {
   const unavailable =
     "The state that the flow keeps is not known on this data plane, and the control plane could not be asked for it.";
 
-  function ownersKnown(untilMs: number): Promise<void> {
+  function listKnown(untilMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const timeout = setTimeout(() => reject(new Error(unavailable)), Math.max(0, untilMs - Date.now()));
-      whenOwnersKnown.push(() => {
+      whenListKnown.push(() => {
         clearTimeout(timeout);
         resolve();
       });
@@ -224,7 +230,7 @@ export function openStates(options: StatesOptions): States {
   const staleOf = (keys: RunStateKeys): StateKey[] =>
     keptStateNames
       .map((name) => keys[name])
-      .filter((key) => owners.has(key.ownerId) && !isFresh(stateKeyText(key)));
+      .filter((key) => listed.has(stateKeyText(key)) && !isFresh(stateKeyText(key)));
 
   /** Resolves when the control plane has said what it has; asked together with all that is asked in this turn. */
   function ask(key: StateKey): Promise<void> {
@@ -254,7 +260,7 @@ export function openStates(options: StatesOptions): States {
         const there = versionAt(text);
         return { ...key, version: there === null ? null : stateVersion(there) };
       });
-      const answers = await withTimeout(controlPlane.flowStates(question), checkTimeoutMs);
+      const answers = await withTimeout(controlPlane.feedStates(question), checkTimeoutMs);
       const later: Asked[] = [];
       const fetched: { key: string; state: StoredState }[] = [];
       for (const [index, one] of asked.entries()) {
@@ -307,8 +313,10 @@ export function openStates(options: StatesOptions): States {
       );
       for (const { key, state } of states) held.set(key, state);
     }
-    for (const { key } of states) unconfirmed.set(key, eventKey);
-    for (const { ownerId } of writes) owners.add(ownerId);
+    for (const { key } of states) {
+      unconfirmed.set(key, eventKey);
+      list(key);
+    }
     unconfirmedEvents.set(
       eventKey,
       states.map(({ key }) => key),
@@ -319,7 +327,7 @@ export function openStates(options: StatesOptions): States {
   return {
     read(keys) {
       hasRun = true;
-      if (!isOwnersKnown) return readSlowly(keys);
+      if (!isListKnown) return readSlowly(keys);
       if (!owners.has(keys.instanceState.ownerId) && !owners.has(keys.integrationState.ownerId)) return null;
       return staleOf(keys).length === 0 ? texts(keys) : readSlowly(keys);
     },
