@@ -179,7 +179,7 @@ export function createChangeFeed(store: Store, log: Logger): ChangeFeed {
             notedAtMs = Date.now();
             await noteDataPlane(store, { id: dataPlaneId, name });
           }
-          return { done: false, value: await state() };
+          return { done: false, value: await readFeedState(store, dataPlaneId) };
         },
         async return() {
           leave();

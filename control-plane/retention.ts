@@ -11,6 +11,7 @@ import {
   pruneCommands,
   pruneOlderThan,
   pruneOldest,
+  pruneUnclaimedCommands,
 } from "./store/pruning.ts";
 import type { Store } from "./store/store.ts";
 
@@ -19,6 +20,8 @@ type Limits = Pick<Config, "executionRetentionDays" | "executionBytesMax" | "aud
 type OnPruned = (kind: "record" | "audit", count: number) => void;
 
 const dayMs = 24 * 3_600_000;
+/** A data plane that was away for longer runs what it holds, also what was canceled meanwhile. */
+const unclaimedDays = 7;
 const orphanAgeMs = 10 * 60_000;
 const stepRowsMax = 200;
 const statesAtOnce = 500;
@@ -65,6 +68,7 @@ export async function retentionStep(
   await expireLeases(store, nowMs);
   await failOrphans(store, nowMs - orphanAgeMs);
   await pruneCommands(store, nowMs - dayMs);
+  await pruneUnclaimedCommands(store, nowMs - unclaimedDays * dayMs);
   const audited = await pruneAuditLog(store, nowMs - config.auditRetentionDays * dayMs, stepRowsMax);
   onPruned("audit", audited);
   const byAge = await pruneOlderThan(store, nowMs - config.executionRetentionDays * dayMs, stepRowsMax);

@@ -18,7 +18,7 @@ export interface CommandsOptions {
   complete(results: CommandResult[]): Promise<void>;
   replica: ReplicaReader;
   parser: BodyParser;
-  executions: Pick<Executions, "accept" | "fail">;
+  executions: Pick<Executions, "accept" | "cancel" | "fail">;
   runner: Pick<Runner, "prepare">;
   logger: Logger;
 }
@@ -30,6 +30,7 @@ export interface Commands {
 }
 
 const leaseMost = 20;
+const batchesMax = 10;
 const retryAfterMs = 1_000;
 const definitionWaitMs = 2_000;
 
@@ -38,6 +39,15 @@ export function startCommands(options: CommandsOptions): Commands {
   let isWorking = false;
   let hasNews = false;
   let isStopped = false;
+
+  const batches = new Set<Promise<void>>();
+  const complete = async (commands: readonly Command[]) => {
+    try {
+      await options.complete(await Promise.all(commands.map((command) => carryOut(options, command))));
+    } catch (error) {
+      logger.warn({ reason: messageOf(error) }, "commands could not be answered");
+    }
+  };
 
   const work = async () => {
     if (isWorking) {
@@ -51,12 +61,14 @@ export function startCommands(options: CommandsOptions): Commands {
         const commands = await options.lease(leaseMost);
         if (commands.length === 0) continue;
         hasNews = true;
-        const results = await Promise.all(commands.map((command) => carryOut(options, command)));
-        await options.complete(results);
+        const batch = complete(commands).finally(() => batches.delete(batch));
+        batches.add(batch);
+        // A slow one (a package that is fetched) holds up none that comes after it.
+        if (batches.size >= batchesMax) await Promise.race(batches);
       } while (hasNews && !isStopped);
     } catch (error) {
       // The leases run out, and the commands are handed out again.
-      logger.warn({ reason: messageOf(error) }, "commands could not be taken or answered");
+      logger.warn({ reason: messageOf(error) }, "commands could not be taken");
       if (!isStopped) setTimeout(() => void work(), retryAfterMs).unref();
     } finally {
       isWorking = false;
@@ -94,6 +106,8 @@ function perform(options: CommandsOptions, command: Command): Promise<string | n
       return retry(options, command.payload);
     case "INVOKE_FLOW":
       return invokeFlow(options, command.payload);
+    case "CANCEL":
+      return cancel(options, command.payload);
     case "PREPARE_DEPLOY":
       return prepareDeploy(options, command.payload);
   }
@@ -148,6 +162,12 @@ async function replay(options: CommandsOptions, payload: Payload<"REPLAY">): Pro
     isEndpointTest: false,
     skipsKeys: false,
   });
+}
+
+async function cancel({ executions }: CommandsOptions, payload: Payload<"CANCEL">): Promise<string | null> {
+  return (await executions.cancel(payload.canceledId))
+    ? null
+    : "It neither waits nor runs on this data plane.";
 }
 
 /** On the version that the instance runs on now. */

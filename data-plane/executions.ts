@@ -20,6 +20,7 @@ import {
 } from "../shared/reports.ts";
 import { type AnswerHooks, waitForAnswer } from "./answers.ts";
 import { keyRule } from "./authenticate.ts";
+import { createCancels } from "./cancels.ts";
 import { createDuplicates, queueKeyOfRouted } from "./duplicates.ts";
 import { type EntryHead, readHead } from "./entryHead.ts";
 import { eventJson } from "./eventJson.ts";
@@ -68,6 +69,8 @@ export interface Executions {
     code: ExecutionErrorCode,
     reason: string,
   ): Promise<void>;
+  /** Ends an execution that waits or runs here; false where none of that id does, or it did not let itself be ended. */
+  cancel(id: string): Promise<boolean>;
   /** The journal has handed out what earlier processes left: what waits for its flow's queue takes its place now. */
   onResumed(): void;
   /** The replica holds something again: entries that waited for it go on. */
@@ -213,6 +216,18 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     wake();
   });
   const duplicates = createDuplicates();
+  const cancels = createCancels({
+    find: (id) => journal?.find(id) ?? null,
+    takeOut(pending) {
+      const taken = scheduler.takeOut(pending.fairKey, (item) => pendingOf(item) === pending);
+      if (taken === undefined) return false;
+      const task = "pending" in taken ? taken : newTask(taken, taken.logName !== null);
+      task.hasSlot = true;
+      startAll([task]);
+      return true;
+    },
+    stopRun: (id) => runner.cancel(id, canceledReason),
+  });
   /** What waits for its flow's queue until the journal has handed out all that came before it. */
   let heldBack: PendingEntry[] | null = [];
   const plans = createPlans({ replica, compile: runner.compile, ingressUrl: options.ingressUrl });
@@ -301,6 +316,12 @@ export function createExecutions(options: ExecutionsOptions): Executions {
   function prepare(task: Task): Run | null {
     const { pending } = task;
     read(task);
+    if (cancels.has(pending.id)) {
+      task.plan ??= tryFind(task);
+      task.answers?.onEnd({ status: "FAILED", result: null });
+      fail(task, "CANCELED", canceledReason);
+      return null;
+    }
     if (pending.crashes >= crashesMax) {
       const reason = `The process ended ${pending.crashes} times while this execution ran, so it is not run again by itself. Replay it when the cause is gone.`;
       // For the record's target.
@@ -789,6 +810,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       await journal!.report(null, reportKey(failedEvent), JSON.stringify(failedEvent), true);
       reporter.notify();
     },
+    cancel: cancels.cancel,
     onResumed() {
       const held = heldBack ?? [];
       heldBack = null;
@@ -828,6 +850,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
   }
 }
 
+const canceledReason = "It was canceled.";
 const unreadable = "an entry of the journal can't be read";
 
 const cameBefore = (one: Task | PendingEntry, other: Task | PendingEntry): boolean => {

@@ -21,7 +21,8 @@ export function retryAfter(
   const { retry } = plan.context.code.flow;
   const number = (head.retry?.number ?? 0) + 1;
   if (outcome.status !== "FAILED" || retry === undefined || number > retry.maxAttempts) return {};
-  // Who tests looks at the outcome, and what was canceled is not to come back.
+  // What was canceled is not to come back, and who tests looks at the outcome.
+  if (outcome.errorCode === "CANCELED") return {};
   if (head.invokeType === "TEST" || head.invokeType === "TEST_ENDPOINT") return {};
   // Its sender was told that its trigger refused it, and so is to send it again, or not.
   if (outcome.errorCode === "TRIGGER_FAILED" && answerStatus !== null && answerStatus >= 400) return {};

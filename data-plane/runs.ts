@@ -76,6 +76,8 @@ export interface Runner {
   start(runs: readonly Run[]): void;
   /** Null where a version's components are here and have all that its flows call; else a sentence. */
   prepare(definition: Definition): Promise<string | null>;
+  /** Ends the run of this execution; false where no thread has it. */
+  cancel(executionId: string, reason: string): boolean;
   idle(): boolean;
   stop(): Promise<void>;
   stats(): ThreadsStats;
@@ -187,6 +189,7 @@ export function createRunner(options: RunnerOptions): Runner {
       if (jobs.length > 0) threads.runAll(jobs);
     },
     prepare,
+    cancel: threads.cancel,
     idle: () => active === 0,
     async stop() {
       bundles.stop();

@@ -49,6 +49,8 @@ export interface Threads {
   run(job: Job): void;
   /** The same for many, which go to their threads together. */
   runAll(jobs: readonly Job[]): void;
+  /** Ends the run of this execution, where a thread has it; false where none has (yet). */
+  cancel(executionId: string, reason: string): boolean;
   stop(): void;
   stats(): ThreadsStats;
 }
@@ -84,8 +86,8 @@ interface Entry {
   sent: number;
   /** When its time is up, by the clock that is never set (`performance.now()`). */
   dueAtMs: number;
-  /** Why it was told to stop, once it is out of time. */
-  stopped: string | null;
+  /** Why it was told to stop: out of time, or canceled. */
+  stopped: { code: ExecutionErrorCode; error: string } | null;
   weight: number;
   /** What it wrote was told up to here. */
   nextSequence: number;
@@ -362,9 +364,9 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
 
   /** The run is told to hand over what it wrote; its thread takes nothing more, for its code may go on. */
   function timeOut(room: Room, entry: Entry, nowMs: number): void {
-    const { id, job } = entry;
+    const { job } = entry;
     if (entry.stopped !== null) {
-      end(room, entry, failed("RUN_TIMEOUT", entry.stopped, reportsOf(room, entry)));
+      endStopped(room, entry, entry.stopped);
       if (room.entries.size === 0) close(room);
       assign();
     } else if (entry.sent > room.thread.taken()) {
@@ -374,13 +376,31 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       // Its thread is blocked, maybe by another run: whose fault the delay is comes out first.
       entry.dueAtMs = nowMs + checkIntervalMs;
     } else {
-      const error = `The run took longer than ${job.timeoutMs} ms.`;
-      entry.stopped = error;
-      entry.dueAtMs = nowMs + stopAnswerTimeoutMs;
-      room.thread.send({ kind: "stop", id, errorCode: "RUN_TIMEOUT", error });
-      room.zombies++;
-      retire(room);
+      stopEntry(room, entry, "RUN_TIMEOUT", `The run took longer than ${job.timeoutMs} ms.`);
     }
+  }
+
+  function stopEntry(room: Room, entry: Entry, code: ExecutionErrorCode, error: string): void {
+    entry.stopped = { code, error };
+    entry.dueAtMs = performance.now() + stopAnswerTimeoutMs;
+    room.thread.send({ kind: "stop", id: entry.id, errorCode: code, error });
+    room.zombies++;
+    retire(room);
+  }
+
+  const endStopped = (room: Room, entry: Entry, { code, error }: NonNullable<Entry["stopped"]>): void =>
+    end(room, entry, failed(code, error, reportsOf(room, entry)));
+
+  function cancelIn(room: Room, entry: Entry, reason: string): void {
+    if (entry.stopped !== null) return;
+    if (entry.sent !== Number.POSITIVE_INFINITY) {
+      stopEntry(room, entry, "CANCELED", reason);
+      return;
+    }
+    // It has not been sent.
+    room.outgoing = room.outgoing.filter((other) => other !== entry);
+    end(room, entry, failed("CANCELED", reason, null));
+    afterEnds(room);
   }
 
   function retire(room: Room): void {
@@ -431,7 +451,7 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       const ended = plainEndOf(room, entry);
       if (ended !== null) end(room, entry, ended);
       else if (entry.stopped === null) (entry.sent <= taken ? begun : waiting).push(entry);
-      else end(room, entry, failed("RUN_TIMEOUT", entry.stopped, reportsOf(room, entry)));
+      else endStopped(room, entry, entry.stopped);
     }
     for (const entry of waiting.reverse()) {
       remove(room, entry);
@@ -468,6 +488,19 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
     runAll(jobs) {
       for (const job of jobs) queue.push(job);
       assign();
+    },
+    cancel(executionId, reason) {
+      const mark = `"id":"${executionId}","invokeType":`;
+      for (const room of rooms) {
+        for (const entry of room.entries.values()) {
+          const { work } = entry.job;
+          // Texts in a meta are escaped, so this is nowhere else in it.
+          if (work.kind !== "run" || !work.meta.includes(mark)) continue;
+          cancelIn(room, entry, reason);
+          return true;
+        }
+      }
+      return false;
     },
     stop() {
       isStopped = true;

@@ -58,6 +58,11 @@ export type Command = { id: string; attempts: number } & (
       };
     }
   | {
+      /** End an execution, whether it waits or runs. For each data plane by itself: nobody else knows who holds it. */
+      kind: "CANCEL";
+      payload: { canceledId: string };
+    }
+  | {
       /** Fetch and load what an instance's version runs on, so that a bundle that can't load fails the deploy. */
       kind: "PREPARE_DEPLOY";
       payload: { instanceId: string; definitionDigest: string };

@@ -41,6 +41,7 @@ export function errorBody(code: ErrorCode, requestId: string, executionId?: stri
 /** Outcomes of an execution that are not an answer's code. */
 export type ExecutionErrorCode =
   | ErrorCode
+  | "CANCELED"
   | "CRASH_LIMIT"
   | "RUN_TIMEOUT"
   | "RUN_BLOCKED_THREAD"

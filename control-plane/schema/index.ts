@@ -36,5 +36,6 @@ import "./commands.ts";
 import "./reports.ts";
 import "./testRuns.ts";
 import "./replays.ts";
+import "./cancels.ts";
 
 export const schema = builder.toSchema();

@@ -18,9 +18,15 @@ mutation("replayExecution", {
     if (execution.endedAtMs === null) {
       throw new InputError("id", "The execution has not ended yet, so there is nothing to repeat.");
     }
-    return { execution: await replay(context, execution) };
+    const repeated = await replay(context, execution);
+    return { execution: repeated, instanceExecutionResult: repeated };
   },
   output: (t) => ({
+    instanceExecutionResult: t.expose("instanceExecutionResult", {
+      type: Execution,
+      nullable: true,
+      description: "The same, under the name that Prismatic's scripts read.",
+    }),
     execution: t.expose("execution", {
       type: Execution,
       nullable: true,

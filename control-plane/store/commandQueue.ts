@@ -20,7 +20,7 @@ export async function enqueueCommand<Kind extends CommandKind>(
   transaction: ConfigTransaction,
   kind: Kind,
   payload: CommandPayload<Kind>,
-  id: string = newId(),
+  { id = newId(), dataPlaneId = null }: { id?: string; dataPlaneId?: string | null } = {},
 ): Promise<string> {
   await transaction
     .insertInto("commands")
@@ -28,6 +28,7 @@ export async function enqueueCommand<Kind extends CommandKind>(
       id,
       kind,
       payloadJson: JSON.stringify(payload),
+      dataPlaneId,
       state: "QUEUED",
       leasedBy: null,
       leasedUntilMs: null,
@@ -55,6 +56,7 @@ export async function leaseCommands(
       .selectFrom("commands")
       .select("id")
       .where("state", "=", "QUEUED")
+      .where((row) => row.or([row("dataPlaneId", "is", null), row("dataPlaneId", "=", dataPlaneId)]))
       .orderBy("createdAtMs")
       .orderBy("id")
       .limit(first);

@@ -109,5 +109,5 @@ async function queue(store: Store, transaction: ConfigTransaction, id: string): 
     replayOf,
     request,
   };
-  await enqueueCommand(transaction, "RETRY", payload, id);
+  await enqueueCommand(transaction, "RETRY", payload, { id });
 }

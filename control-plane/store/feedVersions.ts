@@ -114,7 +114,8 @@ export interface FeedState {
   commandsWaiting: boolean;
 }
 
-export async function readFeedState(store: Store): Promise<FeedState> {
+/** `dataPlaneId`: of the one that asks, whose own commands count, too. */
+export async function readFeedState(store: Store, dataPlaneId: string | null = null): Promise<FeedState> {
   const { value } = await store.config
     .selectFrom("meta")
     .select("value")
@@ -124,6 +125,7 @@ export async function readFeedState(store: Store): Promise<FeedState> {
     .selectFrom("commands")
     .select("id")
     .where("state", "=", "QUEUED")
+    .where((row) => row.or([row("dataPlaneId", "is", null), row("dataPlaneId", "=", dataPlaneId)]))
     .limit(1)
     .executeTakeFirst();
   return { epoch: store.epoch, version: Number(value), commandsWaiting: command !== undefined };

@@ -142,6 +142,10 @@ export const configMigrations: readonly string[] = [
   CREATE TABLE usedOauthStates (nonce TEXT PRIMARY KEY, expiresAtMs INTEGER NOT NULL) WITHOUT ROWID;
   ALTER TABLE commands ADD COLUMN sealedResult TEXT;
   `,
+  // Commands that are for one data plane.
+  `
+  ALTER TABLE commands ADD COLUMN dataPlaneId TEXT;
+  `,
 ];
 
 export const executionMigrations: readonly string[] = [

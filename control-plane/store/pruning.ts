@@ -80,6 +80,16 @@ export async function pruneCommands(store: Store, beforeMs: number): Promise<voi
     .execute();
 }
 
+/** Deletes what was meant for data planes that have not come for it since `beforeMs`. */
+export async function pruneUnclaimedCommands(store: Store, beforeMs: number): Promise<void> {
+  await store.config
+    .deleteFrom("commands")
+    .where("state", "=", "QUEUED")
+    .where("createdAtMs", "<", beforeMs)
+    .where("dataPlaneId", "is not", null)
+    .execute();
+}
+
 /** Deletes up to `rowsMax` rows of the audit log from before `beforeMs`; returns how many went. */
 export async function pruneAuditLog(store: Store, beforeMs: number, rowsMax: number): Promise<number> {
   const { numDeletedRows } = await store.config

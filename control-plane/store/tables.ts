@@ -333,6 +333,8 @@ interface CommandsTable {
   id: string;
   kind: string;
   payloadJson: string;
+  /** The one data plane that it is for; null for any. */
+  dataPlaneId: string | null;
   state: CommandState;
   leasedBy: string | null;
   leasedUntilMs: number | null;

@@ -55,6 +55,8 @@ export interface Journal {
    * the journal already. Rejects with `JournalFullError`. The body must not change until then.
    */
   append(meta: EntryMeta, body: Uint8Array | null): Promise<boolean>;
+  /** The entry of this id that has not ended; null where there is none. */
+  find(id: string): PendingEntry | null;
   /**
    * Reads an entry: its meta as the JSON text that was appended, and its body. From memory where its bytes are
    * still held (until `start`), else from disk. Both may share memory with other entries: they must not be changed
@@ -432,6 +434,10 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       const appended = appendNew(meta, body).finally(() => appending.delete(meta.id));
       appending.set(meta.id, appended);
       return appended;
+    },
+    find(id) {
+      const entry = entries.get(id);
+      return entry === undefined || entry.isEnded ? null : entry;
     },
     load,
     start(pendings) {
