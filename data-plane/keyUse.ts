@@ -2,7 +2,6 @@
  * When keys were last used: noted in memory as webhooks come, sent to the control plane in batches. What is
  * not sent when the process dies is lost; a key's time is then that of an earlier use, never of a later one.
  */
-import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
 import { messageOf } from "../shared/errors.ts";
 import type { KeyEntity } from "../shared/feed.ts";
@@ -23,31 +22,60 @@ export interface KeyUse {
   stop(): void;
 }
 
-/** With the control plane away; beyond it the keys that were used longest ago are left out. */
+/** With the control plane away; beyond it the keys that were noted longest ago are left out. */
 const notedMax = 100_000;
 const reportMost = 1_000;
-const everyMs = 30_000;
+/** How long a key's uses are gathered. Each key has its own time, so that those of many are sent little by little. */
+const gatherMs = 30_000;
+const lookEveryMs = 300;
 
 export function startKeyUse(options: {
   send: (uses: KeyUseReport[]) => Promise<void>;
   logger: Logger;
 }): KeyUse {
-  const noted = new LRUCache<string, number>({ max: notedMax });
+  /** In the order of `sinceMs`. */
+  const noted = new Map<string, { sinceMs: number; lastUsedAtMs: number }>();
   let sending: Promise<void> | null = null;
 
-  const sendAll = async () => {
-    // What comes meanwhile waits for the next time, so this ends.
-    const uses = [...noted.entries()].map(([keyId, lastUsedAtMs]) => ({ keyId, lastUsedAtMs }));
-    for (let start = 0; start < uses.length; start += reportMost) {
-      const batch = uses.slice(start, start + reportMost);
-      await options.send(batch);
-      for (const { keyId, lastUsedAtMs } of batch) {
-        if (noted.peek(keyId) === lastUsedAtMs) noted.delete(keyId);
-      }
+  const note = (keyId: string, lastUsedAtMs: number) => {
+    const known = noted.get(keyId);
+    if (known !== undefined) {
+      // Threads tell in turns: a key's time only goes forward.
+      known.lastUsedAtMs = Math.max(known.lastUsedAtMs, lastUsedAtMs);
+      return;
     }
+    for (const oldest of noted.keys()) {
+      if (noted.size < notedMax) break;
+      noted.delete(oldest);
+    }
+    noted.set(keyId, { sinceMs: performance.now(), lastUsedAtMs });
   };
-  const send = () => {
-    sending ??= sendAll()
+
+  /** The next ones that were noted by then; what comes meanwhile waits for the next time. */
+  const sendOf = async (untilMs: number): Promise<boolean> => {
+    const uses: KeyUseReport[] = [];
+    for (const [keyId, { sinceMs, lastUsedAtMs }] of noted) {
+      if (sinceMs > untilMs || uses.length === reportMost) break;
+      uses.push({ keyId, lastUsedAtMs });
+    }
+    if (uses.length === 0) return false;
+    await options.send(uses);
+    for (const { keyId, lastUsedAtMs } of uses) {
+      if (noted.get(keyId)?.lastUsedAtMs === lastUsedAtMs) noted.delete(keyId);
+      else later(keyId);
+    }
+    return true;
+  };
+  /** Used again while it was sent: it begins anew, behind the others. */
+  const later = (keyId: string) => {
+    const again = noted.get(keyId);
+    if (again === undefined) return;
+    noted.delete(keyId);
+    noted.set(keyId, { ...again, sinceMs: performance.now() });
+  };
+
+  const send = (isAll: boolean) => {
+    sending ??= sendDue(performance.now() - (isAll ? 0 : gatherMs), isAll)
       .catch((error) =>
         options.logger.debug({ reason: messageOf(error) }, "the last use of keys was not reported"),
       )
@@ -56,23 +84,25 @@ export function startKeyUse(options: {
       });
     return sending;
   };
+  const sendDue = async (untilMs: number, isAll: boolean) => {
+    while ((await sendOf(untilMs)) && isAll);
+  };
 
-  const timer = setInterval(() => void send(), everyMs);
+  const timer = setInterval(() => {
+    if (noted.size > 0) void send(false);
+  }, lookEveryMs);
   timer.unref();
   return {
     add(uses) {
-      for (const { keyId, lastUsedAtMs } of uses) {
-        // Threads tell in turns: a key's time only goes forward.
-        if ((noted.peek(keyId) ?? 0) < lastUsedAtMs) noted.set(keyId, lastUsedAtMs);
-      }
+      for (const { keyId, lastUsedAtMs } of uses) note(keyId, lastUsedAtMs);
     },
     note(keys, nowMs) {
-      for (const { id } of keys) noted.set(id, nowMs);
+      for (const { id } of keys) note(id, nowMs);
     },
     async flush(timeoutMs) {
       const deadline = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs).unref());
       // One that is under way may have begun before the last use.
-      await Promise.race([deadline, (sending ?? Promise.resolve()).then(send)]);
+      await Promise.race([deadline, (sending ?? Promise.resolve()).then(() => send(true))]);
     },
     stop: () => clearInterval(timer),
   };
