@@ -100,7 +100,7 @@ function entryOf(
   hmacs: readonly string[],
   queueKey: string | null,
 ): AdmittedEntry {
-  const id = newId();
+  const id = request.hasOwnId ? request.requestId : newId();
   const isPreprocess = flow === endpoint.plan.preprocess?.flow && endpoint.flow === null;
   const isWaiting = !answersAtOnce(isPreprocess ? null : flow, request.headers);
   const invokeType = endpoint.target?.isSystem ? "TEST" : "WEBHOOK";

@@ -32,6 +32,8 @@ export interface IncomingRequest {
   isDebug: boolean;
   remoteAddress: string;
   requestId: string;
+  /** True where the sender gave no request id that could be used: it is a new UUIDv7 then, that an execution may have, too. */
+  hasOwnId: boolean;
   readonly receivedAtMs: number;
   /**
    * As sent: Content-Encoding not undone. Empty until it was read whole; then the transport's own memory, which it
@@ -177,7 +179,7 @@ interface Room {
   options: IngressOptions;
   handlers: IngressHandlers;
   replies: Replies;
-  open: Set<OpenRequest>;
+  open: OpenRequests;
   /** Bytes of bodies that are being read. */
   bytesInFlight: number;
   requests: number;
@@ -186,6 +188,11 @@ interface Room {
   refusals: Partial<Record<ErrorCode, number>>;
   /** The addresses of peers as they are written, to as they are known: parsing one takes a microsecond. */
   peers: Map<string, string>;
+  /**
+   * The headers of an accepted webhook's answer, from the first one's value to the last one's, which is to follow: a
+   * call into uWebSockets.js costs 0.4 µs, and it writes the value as it is.
+   */
+  acceptedHeaders: string;
 }
 
 /** Listens, or waits to be handed connections. Throws `ConfigurationError` where the port is taken. */
@@ -199,13 +206,18 @@ export async function startIngress(options: IngressOptions): Promise<Ingress> {
       accept: (request, id) => sendAccepted(room, request, id),
       send: (request, answer) => reply(room, request, answer),
     },
-    open: new Set(),
+    open: { first: null, count: 0 },
     bytesInFlight: 0,
     requests: 0,
     accepted: 0,
     answers: {},
     refusals: {},
     peers: new Map(),
+    acceptedHeaders: [
+      "application/json",
+      ...(tls === null ? securityHeaders : tlsSecurityHeaders).map((header) => header.join(": ")),
+      "prismatic-executionid: ",
+    ].join("\r\n"),
   };
   const makeApp = () => {
     const app = tls === null ? uws.App() : uws.SSLApp(tlsOptions(tls));
@@ -326,21 +338,29 @@ interface OpenRequest extends IncomingRequest {
   state: "reading" | "lingering" | "handling" | "done";
   /** Decided before the body was read whole; answered after it, or the sender would fail at its own sending. */
   refusal: ErrorCode | null;
+  /** Whether it was asked for. A body that comes in one piece needs no asking: it is handled at once. */
+  isAsked: boolean;
+  /** In the list of those that are open. */
+  previous: OpenRequest | null;
+  next: OpenRequest | null;
+}
+
+interface OpenRequests {
+  first: OpenRequest | null;
+  count: number;
 }
 
 const noBody = Buffer.alloc(0);
 
 function receive(room: Room, response: HttpResponse, request: HttpRequest): void {
-  const { handlers, options } = room;
+  const { options } = room;
   const own = readHead(room, response, request);
   response.onAborted(() => finish(room, own));
   room.requests++;
-  room.open.add(own);
-  options.onOpenRequests(room.open.size);
+  addOpen(room, own);
   if (!methods.has(own.method)) own.refusal = "METHOD_NOT_ALLOWED";
   else if (own.declaredBytes > options.bodyBytesMax) own.refusal = "BODY_TOO_LARGE";
   else if (room.bytesInFlight > bodyBytesInFlightMax) own.refusal = "JOURNAL_FULL";
-  else own.refusal = handlers.refuseEarly(own);
   const isHopeless = own.declaredBytes > options.bodyBytesMax + discardedBytesMax;
   if (own.refusal !== null && isHopeless) linger(room, own);
   response.onData((chunk, isLast) => takeChunk(room, own, chunk, isLast));
@@ -353,6 +373,10 @@ function takeChunk(room: Room, own: OpenRequest, chunk: ArrayBuffer, isLast: boo
     own.response.end();
   }
   if (own.state !== "reading") return;
+  if (!isLast && !own.isAsked) {
+    own.isAsked = true;
+    own.refusal ??= room.handlers.refuseEarly(own);
+  }
   own.bytes += chunk.byteLength;
   if (own.refusal === null && own.bytes > bodyBytesMax) {
     own.refusal = "BODY_TOO_LARGE";
@@ -388,9 +412,27 @@ function dropChunks(room: Room, own: OpenRequest): void {
 /** Lets go of what it holds: it is answered or gone. */
 function finish(room: Room, own: OpenRequest): void {
   if (own.heldBytes > 0) dropChunks(room, own);
+  removeOpen(room, own);
   own.state = "done";
-  room.open.delete(own);
-  room.options.onOpenRequests(room.open.size);
+}
+
+/** A list through the requests themselves: each comes and goes, and a Set of them pays for that with hashing anew. */
+function addOpen({ open, options }: Room, own: OpenRequest): void {
+  own.next = open.first;
+  if (open.first !== null) open.first.previous = own;
+  open.first = own;
+  options.onOpenRequests(++open.count);
+}
+
+function removeOpen({ open, options }: Room, own: OpenRequest): void {
+  if (own.state === "done") return;
+  const { previous, next } = own;
+  if (previous === null) open.first = next;
+  else previous.next = next;
+  if (next !== null) next.previous = previous;
+  own.previous = null;
+  own.next = null;
+  options.onOpenRequests(--open.count);
 }
 
 function refuse(room: Room, own: OpenRequest, code: ErrorCode, { closeConnection = false } = {}): void {
@@ -429,6 +471,7 @@ function readHead(room: Room, response: HttpResponse, request: HttpRequest): Ope
     isDebug: false,
     remoteAddress: "",
     requestId: "",
+    hasOwnId: false,
     receivedAtMs: Date.now(),
     body: noBody,
     known: null,
@@ -440,10 +483,16 @@ function readHead(room: Room, response: HttpResponse, request: HttpRequest): Ope
     forwardedFor: undefined,
     state: "reading",
     refusal: null,
+    isAsked: false,
+    previous: null,
+    next: null,
   };
   readingHeaders = own;
   request.forEach(readHeader);
-  if (!isRequestId(own.requestId)) own.requestId = newId();
+  if (!isRequestId(own.requestId)) {
+    own.requestId = newId();
+    own.hasOwnId = true;
+  }
   own.remoteAddress = addressOf(room, response, own.forwardedFor);
   return own;
 }
@@ -514,7 +563,8 @@ function addressOf(room: Room, response: HttpResponse, forwardedFor: string | un
 
 function refuseSlow(room: Room): void {
   const latest = Date.now() - room.options.requestTimeoutMs;
-  for (const own of room.open) {
+  for (let own = room.open.first, next: OpenRequest | null; own !== null; own = next) {
+    next = own.next;
     if (own.receivedAtMs > latest) continue;
     if (own.state === "lingering") own.response.close();
     if (own.state === "reading")
@@ -533,11 +583,9 @@ function sendAccepted(room: Room, request: IncomingRequest, executionId: string)
   finish(room, own);
   room.accepted++;
   const { response } = own;
+  const headers = `${room.acceptedHeaders}${executionId}`;
   response.cork(() => {
-    response.writeStatus("200 OK");
-    writeSecurityHeaders(response, room.options);
-    response.writeHeader("content-type", "application/json");
-    response.writeHeader("prismatic-executionid", executionId);
+    response.writeHeader("content-type", headers);
     response.end(`{"executionId":"${executionId}"}`);
   });
 }

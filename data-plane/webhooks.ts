@@ -160,9 +160,12 @@ export function createWebhooks(options: WebhooksOptions): Webhooks {
   };
 
   const handle = (request: IncomingRequest, replies: Replies) => {
-    // It may have taken long to read the body.
+    // Not asked before where the body came in one piece; and it may have taken long to read it.
     const code = unavailable();
-    if (code !== null) return replies.send(request, refusal(code, request.requestId));
+    if (code !== null) {
+      onRefused(request, code);
+      return replies.send(request, refusal(code, request.requestId));
+    }
     const endpoint = endpoints.at(request.token);
     const early = refuseEarly(request, endpoint);
     if (early !== null || endpoint === null) {

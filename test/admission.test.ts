@@ -274,6 +274,7 @@ function requestTo(token: string, more: Partial<IncomingRequest> = {}): Incoming
     isDebug: false,
     remoteAddress: "192.0.2.1",
     requestId: 'a"b\\c',
+    hasOwnId: false,
     receivedAtMs: Date.now(),
     body: Buffer.from('{"flow":"First","customer":{"id":"three"}}'),
     known: null,
