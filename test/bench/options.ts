@@ -110,7 +110,7 @@ export function readOptions(args: string[]): Options | null {
     warmUpSeconds: 1,
     // So that the default takes less than 20 minutes and the quick form less than 3, whatever is slow.
     drainSeconds: { checked: numberOf(values["drain-seconds"], isQuick ? 20 : 60), usual: 4 },
-    secondsMost: isQuick ? 90 : 840,
+    secondsMost: isQuick ? 90 : 960,
     connections: connections?.map((each) => numberOf(each, 0)) ?? (isQuick ? [64] : [1, 16, 64, 256]),
     endpoints,
     others: Math.min(endpoints, othersMost),

@@ -19,7 +19,7 @@ export interface RoundsPlan {
   secondsMost: number;
   warmUpSeconds: number;
   /** Of the one that begins each round as a new process, and is to be measured with its endpoints in memory. */
-  warmUpSecondsOfAccept: number;
+  warmUpRequestsOfAccept: number;
   seconds: number;
   workFolder: string;
   say(text: string): void;
@@ -88,13 +88,17 @@ async function runRound(
   connections: number,
   round: number,
   isChecked: boolean,
-  { warmUpSeconds, warmUpSecondsOfAccept, seconds, drainSeconds, workFolder }: RoundsPlan,
+  { warmUpSeconds, warmUpRequestsOfAccept, seconds, drainSeconds, workFolder }: RoundsPlan,
 ): Promise<RoundResult> {
   const { targetsFile, bodyFile } = contender;
-  const send = (forSeconds: number): Promise<LoadResult> =>
-    sendLoad({ url: contender.url(), targetsFile, bodyFile, connections, seconds: forSeconds }, workFolder);
+  const send = (forSeconds: number, over = connections): Promise<LoadResult> =>
+    sendLoad(
+      { url: contender.url(), targetsFile, bodyFile, connections: over, seconds: forSeconds },
+      workFolder,
+    );
   await contender.begin?.();
-  const warmUp = await send(contender.id === "accept" ? warmUpSecondsOfAccept : warmUpSeconds);
+  const loads = [await send(warmUpSeconds)];
+  if (contender.id === "accept") loads.push(...(await warmUpWith(send, warmUpRequestsOfAccept)));
   await contender.warm?.();
   const server = contender.server();
   pinServer(server);
@@ -102,7 +106,7 @@ async function runRound(
   const load = await send(seconds);
   const after = readUse(server);
   const rss = rssBytes(server.pid);
-  const loads = [warmUp, load];
+  loads.push(load);
   const drainMs = 1000 * (isChecked ? drainSeconds.checked : drainSeconds.usual);
   const switchyard = (await contender.end?.({ connections, loads, isChecked, drainMs })) ?? null;
   return {
@@ -119,6 +123,24 @@ async function runRound(
     switchyard,
   };
 }
+
+/** Until it has had so many requests, whatever it is measured with; half a minute at most. */
+async function warmUpWith(
+  send: (seconds: number, connections: number) => Promise<LoadResult>,
+  requests: number,
+): Promise<LoadResult[]> {
+  const loads: LoadResult[] = [];
+  for (let sent = 0; sent < requests && loads.length < warmUpsMost; ) {
+    const load = await send(warmUpPartSeconds, warmUpConnections);
+    loads.push(load);
+    sent += load.requests;
+  }
+  return loads;
+}
+
+const warmUpConnections = 64;
+const warmUpPartSeconds = 3;
+const warmUpsMost = 10;
 
 const readUse = ({ pid, tid }: { pid: number; tid: number }) => ({
   threadUs: threadCpuUs(pid, tid),

@@ -28,7 +28,7 @@ export async function measureSizes(world: World, say: (text: string) => void): P
         drainSeconds: { checked: 0, usual: 0 },
         secondsMost: 60,
         warmUpSeconds: 1,
-        warmUpSecondsOfAccept: 1,
+        warmUpRequestsOfAccept: 1,
         seconds: 3,
         workFolder: world.folder,
         say: () => {},
