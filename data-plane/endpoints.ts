@@ -6,8 +6,10 @@
 import { LRUCache } from "lru-cache";
 import type { AddressList } from "../shared/addresses.ts";
 import type { Flow } from "../shared/definition.ts";
+import type { Reference } from "../shared/references.ts";
 import { addressListOf } from "./addresses.ts";
 import { type KeyRule, keyRule } from "./authenticate.ts";
+import { jsonPicker, type PickJson } from "./pickJson.ts";
 import { queueOf } from "./queueKeys.ts";
 import type { CompiledDefinition, CompiledInstance, CompiledIntegration } from "./replica/compiled.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
@@ -36,6 +38,14 @@ export interface Plan {
   readonly flows: ReadonlyMap<Flow, PlannedFlow>;
   /** Runs before the routing; null where the request itself says enough. */
   readonly preprocess: PlannedFlow | null;
+  readonly picks: RoutingPicks;
+}
+
+/** What of a JSON body routes; no references where nothing of it does. */
+export interface RoutingPicks {
+  readonly references: readonly Reference[];
+  /** Their values, in their order. */
+  readonly pick: PickJson;
 }
 
 /** An instance whose flows can run. */
@@ -143,6 +153,7 @@ export function createEndpoints(reader: ReplicaReader): Endpoints {
           preprocessFlow === null
             ? null
             : planned(preprocessFlow, flows.indexOf(preprocessFlow), "preprocess"),
+        picks: preprocessFlow === null ? routingPicks(source) : noPicks,
       };
       plans.set(key, plan);
     }
@@ -244,6 +255,16 @@ export function createEndpoints(reader: ReplicaReader): Endpoints {
 function plannedFlow(plan: Plan, { stableKey }: Flow): PlannedFlow {
   for (const [flow, planned] of plan.flows) if (flow.stableKey === stableKey) return planned;
   throw new Error(`the flow ${stableKey} is not in its version`);
+}
+
+export const noPicks: RoutingPicks = { references: [], pick: jsonPicker([]) };
+
+function routingPicks({ rules }: CompiledDefinition): RoutingPicks {
+  const references = [rules.customer, rules.flowName].filter(
+    (reference) =>
+      reference !== null && reference.paths[0]![0] === "body" && reference.paths[0]![1] === "data",
+  ) as Reference[];
+  return { references, pick: jsonPicker(references.map(({ paths }) => paths[0]!.slice(2))) };
 }
 
 /** The JSON of an object that is not closed yet. */
