@@ -18,10 +18,12 @@ export async function measureCapacity({ data, control, requests, load }: World):
   });
   await contender.begin!();
   await contender.warm!();
-  const sent = await load(data.url, requests.body, connections, seconds);
+  const send = (forSeconds: number) => load(data.url, requests.body, connections, forSeconds);
+  const sent = await send(seconds);
   const { wholeRunsPerSecond } = await contender.end!({
     connections,
     loads: [sent],
+    send,
     isChecked: true,
     drainMs,
   });

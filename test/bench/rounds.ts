@@ -108,7 +108,7 @@ async function runRound(
   const rss = rssBytes(server.pid);
   loads.push(load);
   const drainMs = 1000 * (isChecked ? drainSeconds.checked : drainSeconds.usual);
-  const switchyard = (await contender.end?.({ connections, loads, isChecked, drainMs })) ?? null;
+  const switchyard = (await contender.end?.({ connections, loads, send, isChecked, drainMs })) ?? null;
   return {
     contender: contender.id,
     connections,
@@ -139,8 +139,8 @@ async function warmUpWith(
 }
 
 const warmUpConnections = 64;
-const warmUpPartSeconds = 3;
-const warmUpsMost = 10;
+const warmUpPartSeconds = 2;
+const warmUpsMost = 15;
 
 const readUse = ({ pid, tid }: { pid: number; tid: number }) => ({
   threadUs: threadCpuUs(pid, tid),

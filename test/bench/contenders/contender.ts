@@ -33,6 +33,8 @@ export interface RoundSoFar {
   connections: number;
   /** The warm-up's and the measured seconds' load. */
   loads: readonly LoadResult[];
+  /** More of the same load. */
+  send(seconds: number): Promise<LoadResult>;
   /** Whether what was held back is run, too, and counted. */
   isChecked: boolean;
   /** How long to wait for what was accepted to be recorded; what is left then is thrown away. */
