@@ -13,6 +13,7 @@ import { createAuthenticator, dataPlaneTokenFile, firstAdminToken } from "./auth
 import { createChangeFeed } from "./changeFeed.ts";
 import type { Services } from "./context.ts";
 import { createMetrics } from "./metrics.ts";
+import { startTokenRefresh } from "./oauth/refresh.ts";
 import { startRetention } from "./retention.ts";
 import { startRetryTicker } from "./retryTicker.ts";
 import { startScheduleTicker } from "./scheduleTicker.ts";
@@ -70,6 +71,7 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
     // Once the port is taken: a token that is made and not printed would be lost.
     const adminToken = await firstAdminToken(store, config);
     const stopRetention = startRetention(store, config, metrics.pruned);
+    const stopTokenRefresh = startTokenRefresh(services);
     const stopScheduleTicker = startScheduleTicker(services);
     log.info({ url, dataDir: config.dataDir }, "the control plane is up");
     return {
@@ -81,6 +83,7 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
         feed.close();
         await server.stop(config.drainTimeoutMs);
         await stopRetention();
+        await stopTokenRefresh();
         await retries.stop();
         await authenticator.stop();
         await store.close();

@@ -20,6 +20,8 @@ import { callerOf, createRateLimit, documentLimits, isPageRequest, requestProble
 import { handleAuditExport } from "./auditExport.ts";
 import type { Authenticator } from "./auth.ts";
 import type { Services, Viewer } from "./context.ts";
+import { callbackPath } from "./oauth/authorize.ts";
+import { handleOAuthCallback } from "./oauth/callback.ts";
 import { handleResults } from "./results.ts";
 import { schema } from "./schema/index.ts";
 import { handleBundle, handleMedia, handleUpload } from "./uploads.ts";
@@ -103,6 +105,7 @@ export async function startServer(services: Services, authenticator: Authenticat
     if (path.startsWith("/results/") || path.startsWith("/payloads/")) {
       return handleResults(services.store, request, response);
     }
+    if (path === callbackPath) return handleOAuthCallback(services, originOf(request), request, response);
     if (request.method !== "GET" && request.method !== "HEAD") {
       return sendJson(response, 405, { error: { message: "Use GET." } });
     }

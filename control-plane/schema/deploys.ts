@@ -1,6 +1,7 @@
 /** Deploying an instance: what must hold, what is written, and what is waited for. */
 
 import type { Context } from "../context.ts";
+import { fetchMissingTokens } from "../oauth/connect.ts";
 import { flowsWithoutKey } from "../store/apiKeys.ts";
 import { enqueueCommand } from "../store/commandQueue.ts";
 import { type ConfiguredVersion, configuredVersionOf, readDefinition } from "../store/configuredVersions.ts";
@@ -10,6 +11,7 @@ import {
   missingConfigVariables,
   readConfigVariables,
   sealedConfigVarsOf,
+  unauthorizedConnections,
   unfitConfigVariables,
 } from "../store/configVariables.ts";
 import { touchInstance } from "../store/feedVersions.ts";
@@ -31,6 +33,8 @@ export async function deploy(
   isForced: boolean,
 ): Promise<{ instance: InstanceRow; pendingDataPlanes: string[] }> {
   const { feed, config, log } = context;
+  const problems = await fetchMissingTokens(context, id);
+  if (problems.length > 0 && !isForced) throw new InputError(wholeInput, problems);
   const { before, after, version, commandId } = await feed.transact((transaction) =>
     writeDeploy(transaction, context, id, isForced),
   );
@@ -70,7 +74,10 @@ async function writeDeploy(
   if (!isForced) {
     refuseUnavailable(configured.version);
     const given = await readConfigVariables(transaction, store, instanceOwner(id));
-    refuseMissing(missingConfigVariables(configured.definition, given));
+    const unauthorized = unauthorizedConnections(configured.definition, given);
+    const missing = missingConfigVariables(configured.definition, given);
+    refuseMissing(missing.filter((key) => !unauthorized.includes(key)));
+    refuseUnauthorized(unauthorized);
     const unfit = unfitConfigVariables(configured.definition, given);
     if (unfit.length > 0) throw new InputError(wholeInput, unfit);
   }
@@ -146,6 +153,14 @@ async function refuseSchedules(
   const given = await readConfigVariables(transaction, store, instanceOwner(id));
   const problems = scheduleProblems(definition.flows, configVarValues(definition, given));
   if (problems.length > 0) throw new InputError(wholeInput, problems);
+}
+
+function refuseUnauthorized(keys: string[]): void {
+  if (keys.length === 0) return;
+  throw new InputError(
+    wholeInput,
+    `These connections must be authorized first, each at its authorizeUrl: ${keys.map((key) => `"${key}"`).join(", ")}.`,
+  );
 }
 
 async function refuseWithoutKeys(

@@ -20,6 +20,7 @@ import "./flowStates.ts";
 import "./requiredConfigVariables.ts";
 import "./configVariables.ts";
 import "./configVariableMutations.ts";
+import "./connectionMutations.ts";
 import "./apiKeys.ts";
 import "./allowedAddresses.ts";
 import "./keyRotation.ts";

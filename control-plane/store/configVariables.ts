@@ -17,6 +17,7 @@ import {
   isConnectionFilled,
 } from "./connectionValues.ts";
 import type { ConfigDatabase, ConfigTransaction, Store } from "./store.ts";
+import type { ConfigTables } from "./tables.ts";
 
 /** Whose values: an instance's own, or those of one of the customer's users for it. */
 export interface VariableOwner {
@@ -34,7 +35,15 @@ export interface KeptConfigVariable extends StoredConfigVariable {
 
 export type StoredConfigVariables = ReadonlyMap<string, KeptConfigVariable>;
 
+export const nothingGiven: StoredConfigVariable = {
+  value: null,
+  inputs: null,
+  scheduleType: null,
+  timeZone: null,
+};
+
 type Database = ConfigDatabase | ConfigTransaction;
+type VariableRow = ConfigTables["instanceConfigVariables"];
 
 const rowPurpose = "configVariable";
 const deployedPurpose = "configVars";
@@ -55,7 +64,7 @@ export async function readConfigVariables(
   const stored = new Map<string, KeptConfigVariable>();
   for (const row of rows) {
     const { key, sealedValue, oauthStatus } = row;
-    if (sealedValue === null) continue;
+    if (sealedValue === null && oauthStatus === null) continue;
     const state =
       oauthStatus === null
         ? null
@@ -65,45 +74,54 @@ export async function readConfigVariables(
             refreshAtMs: row.refreshAtMs,
             refreshedAtMs: row.refreshedAtMs,
           };
-    stored.set(key, { ...openVariable(store, sealedValue), state });
+    stored.set(key, { ...(sealedValue === null ? nothingGiven : openVariable(store, sealedValue)), state });
   }
   return stored;
 }
 
 /** `null` takes the value away. What is known of its tokens is not changed. */
-export async function writeConfigVariable(
+export function writeConfigVariable(
   transaction: ConfigTransaction,
   store: Store,
-  { instanceId, userId }: VariableOwner,
+  owner: VariableOwner,
   key: string,
   variable: StoredConfigVariable | null,
 ): Promise<void> {
   const sealedValue = variable === null ? null : sealVariable(store, variable);
-  const updatedAtMs = Date.now();
+  return writeVariableRow(transaction, owner, key, { sealedValue, updatedAtMs: Date.now() });
+}
+
+export async function writeVariableRow(
+  transaction: ConfigTransaction,
+  { instanceId, userId }: VariableOwner,
+  key: string,
+  changes: Partial<VariableRow>,
+): Promise<void> {
   const { numUpdatedRows } = await transaction
     .updateTable("instanceConfigVariables")
-    .set({ sealedValue, updatedAtMs })
+    .set(changes)
     .where("instanceId", "=", instanceId)
     .where("userId", userId === null ? "is" : "=", userId)
     .where("key", "=", key)
     .executeTakeFirst();
   if (numUpdatedRows > 0n) return;
+  const row: VariableRow = {
+    id: newId(),
+    instanceId,
+    userId,
+    key,
+    sealedValue: null,
+    updatedAtMs: Date.now(),
+    oauthStatus: null,
+    oauthError: null,
+    refreshAtMs: null,
+    refreshedAtMs: null,
+    expiresAtMs: null,
+    failures: 0,
+  };
   await transaction
     .insertInto("instanceConfigVariables")
-    .values({
-      id: newId(),
-      instanceId,
-      userId,
-      key,
-      sealedValue,
-      updatedAtMs,
-      oauthStatus: null,
-      oauthError: null,
-      refreshAtMs: null,
-      refreshedAtMs: null,
-      expiresAtMs: null,
-      failures: 0,
-    })
+    .values({ ...row, ...changes })
     .execute();
 }
 
@@ -168,6 +186,15 @@ export function isConfigured(variable: RequiredConfigVar, given: KeptConfigVaria
   if (variable.dataType === "schedule") return true;
   return typedValue(variable, given) !== undefined;
 }
+
+/** The keys of OAuth 2.0 connections whose fields are there and that somebody has yet to authorize. */
+export const unauthorizedConnections = (definition: Definition, stored: StoredConfigVariables): string[] =>
+  instanceVariables(definition)
+    .filter((variable) => {
+      const given = stored.get(variable.key);
+      return isConnection(variable) && isConnectionFilled(variable, given) && !hasTokens(variable, given);
+    })
+    .map(({ key }) => key);
 
 /** Somebody has to authorize the one kind; the tokens of the other are fetched when they are needed. */
 const hasTokens = (variable: RequiredConfigVar, given: KeptConfigVariable | undefined): boolean =>

@@ -1,12 +1,14 @@
 /** The tokens of OAuth connections, beside the values that they were fetched with, and whose turn it is. */
 import type { RequiredConfigVar } from "../../shared/requiredConfigVars.ts";
 import {
+  nothingGiven,
   openDeployed,
   openVariable,
   type StoredConfigVariable,
   sealDeployed,
-  sealVariable,
   type VariableOwner,
+  writeConfigVariable,
+  writeVariableRow,
 } from "./configVariables.ts";
 import { type ConnectionStatus, connectionValue } from "./connectionValues.ts";
 import { touchInstance } from "./feedVersions.ts";
@@ -39,20 +41,13 @@ export const pendingTokens = (refreshAtMs: number | null): TokenState => ({
   failures: 0,
 });
 
-export async function writeTokenState(
+export const writeTokenState = (
   transaction: ConfigTransaction,
-  { instanceId, userId }: VariableOwner,
+  owner: VariableOwner,
   key: string,
   { status, error, ...times }: TokenState,
-): Promise<void> {
-  await transaction
-    .updateTable("instanceConfigVariables")
-    .set({ oauthStatus: status, oauthError: error, ...times })
-    .where("instanceId", "=", instanceId)
-    .where("userId", userId === null ? "is" : "=", userId)
-    .where("key", "=", key)
-    .execute();
-}
+): Promise<void> =>
+  writeVariableRow(transaction, owner, key, { oauthStatus: status, oauthError: error, ...times });
 
 /** Hands out connections whose time has come, each for the time of a lease: a crash leaves it to the next one. */
 export function claimDueConnections(store: Store, nowMs: number, leaseMs: number, most: number) {
@@ -75,27 +70,12 @@ export function claimDueConnections(store: Store, nowMs: number, leaseMs: number
         rows.map(({ id }) => id),
       )
       .execute();
-    return rows.flatMap(
-      ({ id, instanceId, userId, key, sealedValue, expiresAtMs, failures }): DueConnection[] => {
-        if (sealedValue === null) return [];
-        return [
-          { id, instanceId, userId, key, given: openVariable(store, sealedValue), expiresAtMs, failures },
-        ];
-      },
-    );
+    return rows.map(({ sealedValue, ...row }): DueConnection => {
+      const { id, instanceId, userId, key, expiresAtMs, failures } = row;
+      const given = sealedValue === null ? nothingGiven : openVariable(store, sealedValue);
+      return { id, instanceId, userId, key, given, expiresAtMs, failures };
+    });
   });
-}
-
-/** When the next one's time comes; null where there is none. */
-export async function nextRefreshAtMs(store: Store): Promise<number | null> {
-  const row = await store.config
-    .selectFrom("instanceConfigVariables")
-    .select("refreshAtMs")
-    .where("refreshAtMs", "is not", null)
-    .orderBy("refreshAtMs")
-    .limit(1)
-    .executeTakeFirst();
-  return row?.refreshAtMs ?? null;
 }
 
 /**
@@ -112,27 +92,21 @@ export async function keepToken(
   next: Pick<StoredConfigVariable, "token" | "context"> | null,
   state: TokenState,
 ): Promise<number | null> {
-  const { instanceId, userId } = owner;
   const row = await transaction
     .selectFrom("instanceConfigVariables")
-    .select(["id", "sealedValue"])
-    .where("instanceId", "=", instanceId)
-    .where("userId", userId === null ? "is" : "=", userId)
+    .select("sealedValue")
+    .where("instanceId", "=", owner.instanceId)
+    .where("userId", owner.userId === null ? "is" : "=", owner.userId)
     .where("key", "=", variable.key)
     .executeTakeFirst();
-  if (row?.sealedValue == null) return null;
-  const now = openVariable(store, row.sealedValue);
+  const now = row?.sealedValue == null ? nothingGiven : openVariable(store, row.sealedValue);
   if (JSON.stringify([now.inputs, now.token]) !== JSON.stringify([seen.inputs, seen.token])) return null;
   const { token: _token, context: _context, ...rest } = now;
   const kept: StoredConfigVariable = { ...rest, ...next };
-  await transaction
-    .updateTable("instanceConfigVariables")
-    .set({ sealedValue: sealVariable(store, kept), updatedAtMs: Date.now() })
-    .where("id", "=", row.id)
-    .execute();
+  await writeConfigVariable(transaction, store, owner, variable.key, kept);
   await writeTokenState(transaction, owner, variable.key, state);
   await deployToken(transaction, store, owner, variable, kept);
-  return touchInstance(transaction, instanceId);
+  return touchInstance(transaction, owner.instanceId);
 }
 
 /** A deployed connection gets the token alone: what else was changed since the deploy waits for the next one. */
