@@ -4,7 +4,7 @@
  */
 import { parse as parseYaml } from "yaml";
 import { z } from "zod";
-import { hasTriggerCode } from "./builtIns/triggerCode.ts";
+import { builtInKey, hasTriggerCode } from "./builtIns/steps.ts";
 import { messageOf } from "./errors.ts";
 import {
   type ConfigPage,
@@ -423,15 +423,16 @@ export const allSteps = (steps: readonly Step[]): Step[] =>
   ]);
 
 function compileStep(raw: RawStep, place: string, isTrigger: boolean): Step {
+  const action: ActionReference = {
+    componentKey: raw.action.component.key,
+    isPublic: raw.action.component.isPublic ?? true,
+    key: raw.action.key,
+  };
   const step: Step = {
     name: raw.name,
     stableKey: raw.stableKey || place,
     isTrigger: raw.isTrigger ?? isTrigger,
-    action: {
-      componentKey: raw.action.component.key,
-      isPublic: raw.action.component.isPublic ?? true,
-      key: raw.action.key,
-    },
+    action: { ...action, key: builtInKey(action, raw.isTrigger ?? isTrigger) },
     inputs: raw.inputs ?? {},
   };
   const { errorConfig, schedule, branches, steps } = raw;

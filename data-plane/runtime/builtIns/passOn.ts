@@ -3,25 +3,11 @@ import { managementTriggers as describedManagement } from "../../../shared/built
 import { scheduleTriggers as describedSchedule } from "../../../shared/builtIns/scheduleTriggers.ts";
 import { webhookTriggers as describedWebhook } from "../../../shared/builtIns/webhookTriggers.ts";
 import { implement, type TriggerPerform } from "./implement.ts";
-import { fromPairs, isGiven, list, optionalNumber, text } from "./values.ts";
+import { givenResponse } from "./response.ts";
 
 const passOn: TriggerPerform = (_context, payload) => ({ payload });
 
-/** The sender is answered with what the inputs say, where they say something. */
-const answer: TriggerPerform = (_context, payload, params) => {
-  const headers = fromPairs(list(params, "headers"));
-  const isAnswer =
-    ["statusCode", "contentType", "body"].some((key) => isGiven(params[key])) ||
-    Object.keys(headers).length > 0;
-  if (!isAnswer) return { payload };
-  const response = {
-    statusCode: optionalNumber(params, "statusCode") ?? 200,
-    contentType: text(params, "contentType") || "application/json",
-    headers,
-    body: text(params, "body"),
-  };
-  return { payload, response };
-};
+const answer: TriggerPerform = (_context, payload, params) => ({ payload, ...givenResponse(params) });
 
 export const webhookTriggers = implement(describedWebhook, { actions: {}, triggers: { webhook: answer } });
 export const scheduleTriggers = implement(describedSchedule, { actions: {}, triggers: { schedule: passOn } });
