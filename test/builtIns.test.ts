@@ -374,19 +374,17 @@ describe("http", () => {
         return void response.writeHead(200, { "content-type": "image/png" }).end(Buffer.from([0, 255]));
       const body = await bodyOf(request);
       const { accept, authorization, "content-type": type, "x-a": header } = request.headers;
-      response
-        .writeHead(200, { "content-type": "application/json", "x-method": request.method! })
-        .end(
-          JSON.stringify({
-            method: request.method,
-            url: request.url,
-            body,
-            accept,
-            authorization,
-            type,
-            header,
-          }),
-        );
+      response.writeHead(200, { "content-type": "application/json", "x-method": request.method! }).end(
+        JSON.stringify({
+          method: request.method,
+          url: request.url,
+          body,
+          accept,
+          authorization,
+          type,
+          header,
+        }),
+      );
     }).listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
