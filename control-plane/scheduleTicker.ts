@@ -7,6 +7,7 @@ import { messageOf } from "../shared/errors.ts";
 import { derivedId } from "../shared/ids.ts";
 import type { Services } from "./context.ts";
 import { nextRunAfter } from "./cron.ts";
+import { unendedOf } from "./store/executionEnds.ts";
 import {
   type DeployedFlow,
   enqueueInvoked,
@@ -14,7 +15,7 @@ import {
   insertInvoked,
   removeInvoked,
 } from "./store/invokedFlows.ts";
-import { scheduledFlows, unendedOf } from "./store/scheduledFlows.ts";
+import { scheduledFlows } from "./store/scheduledFlows.ts";
 import { changeSchedule, dueSchedules, nextDueAtMs, type ScheduleRow } from "./store/schedules.ts";
 
 type Ticking = Pick<Services, "store" | "feed" | "metrics" | "log">;

@@ -23,6 +23,8 @@ export function retryAfter(
   if (outcome.status !== "FAILED" || retry === undefined || number > retry.maxAttempts) return {};
   // What was canceled is not to come back, and who tests looks at the outcome.
   if (outcome.errorCode === "CANCELED") return {};
+  // Who deploys or removes the instance waits for the outcome.
+  if (outcome.errorCode === "HOOK_FAILED") return {};
   if (head.invokeType === "TEST" || head.invokeType === "TEST_ENDPOINT") return {};
   // Its sender was told that its trigger refused it, and so is to send it again, or not.
   if (outcome.errorCode === "TRIGGER_FAILED" && answerStatus !== null && answerStatus >= 400) return {};

@@ -44,6 +44,7 @@ const settings = {
   SWITCHYARD_EXECUTION_RETENTION_DAYS: whole(14, 1, 3650),
   SWITCHYARD_EXECUTION_BYTES_MAX: whole(20 * 1024 ** 3, 1024 * 1024, Number.MAX_SAFE_INTEGER),
   SWITCHYARD_DEPLOY_WAIT_MS: whole(2_000, 0, 60_000),
+  SWITCHYARD_HOOK_TIMEOUT_MS: whole(30_000, 100, 600_000),
   SWITCHYARD_MAX_STALENESS: whole(0, 0, 30 * 24 * 3_600),
   SWITCHYARD_WRONG_KEYS_PER_MINUTE: whole(60, 1, 1_000_000),
   SWITCHYARD_TRUSTED_PROXIES: text(""),
@@ -103,6 +104,8 @@ export interface Config {
   executionRetentionDays: number;
   executionBytesMax: number;
   deployWaitMs: number;
+  /** For each of the triggers' own functions that a deploy or a removal calls. */
+  hookTimeoutMs: number;
   /** Seconds that a data plane serves without having heard of its control plane; 0 is for ever. */
   maxStalenessSeconds: number;
   /** Wrong keys that one address may send to one endpoint in a minute. */
@@ -183,6 +186,7 @@ export function readConfig(environment: Environment = process.env): Config {
     executionRetentionDays: read.SWITCHYARD_EXECUTION_RETENTION_DAYS,
     executionBytesMax: read.SWITCHYARD_EXECUTION_BYTES_MAX,
     deployWaitMs: read.SWITCHYARD_DEPLOY_WAIT_MS,
+    hookTimeoutMs: read.SWITCHYARD_HOOK_TIMEOUT_MS,
     maxStalenessSeconds: read.SWITCHYARD_MAX_STALENESS,
     wrongKeysPerMinute: read.SWITCHYARD_WRONG_KEYS_PER_MINUTE,
     trustedProxies: listed(read.SWITCHYARD_TRUSTED_PROXIES),

@@ -106,7 +106,6 @@ export interface QueueConfig {
 export interface BatchConfig {
   batchSize: number;
   concurrentBatchLimit: number | null;
-  runInitialSyncOnDeploy: boolean;
 }
 
 export interface Flow {
@@ -128,6 +127,8 @@ export interface Flow {
   retry?: RetryConfig;
   queue?: QueueConfig;
   batch?: BatchConfig;
+  /** Its component's trigger runs once as the instance is first deployed, where it can. */
+  runsInitialSync?: boolean;
 }
 
 export interface Definition {
@@ -297,6 +298,7 @@ const flowSchema = z.object({
   queueConfig: queueConfigSchema.nullish(),
   triggerResolver: triggerResolverSchema.nullish(),
   schemas: z.record(z.string(), z.unknown()).nullish(),
+  runInitialSyncOnDeploy: z.boolean().nullish(),
   steps: z.array(stepSchema).min(1, "has no steps").max(stepsMax),
 });
 const definitionSchema = z.object({
@@ -488,8 +490,11 @@ function workOf({
   retryConfig,
   queueConfig,
   triggerResolver,
-}: RawFlow): Pick<Flow, "retry" | "queue" | "batch"> {
-  const work: Pick<Flow, "retry" | "queue" | "batch"> = {};
+  runInitialSyncOnDeploy,
+}: RawFlow): Pick<Flow, "retry" | "queue" | "batch" | "runsInitialSync"> {
+  const work: Pick<Flow, "retry" | "queue" | "batch" | "runsInitialSync"> = {};
+  if (runInitialSyncOnDeploy === true || triggerResolver?.runInitialSyncOnDeploy === true)
+    work.runsInitialSync = true;
   if (retryConfig != null && retryConfig.maxAttempts > 0) {
     work.retry = {
       maxAttempts: retryConfig.maxAttempts,
@@ -510,7 +515,6 @@ function workOf({
     work.batch = {
       batchSize: triggerResolver.batchSize ?? 1,
       concurrentBatchLimit: triggerResolver.concurrentBatchLimit ?? null,
-      runInitialSyncOnDeploy: triggerResolver.runInitialSyncOnDeploy ?? false,
     };
   }
   return work;

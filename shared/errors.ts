@@ -46,6 +46,7 @@ export type ExecutionErrorCode =
   | "RUN_TIMEOUT"
   | "RUN_BLOCKED_THREAD"
   | "RUN_KILLED_THREAD"
+  | "HOOK_FAILED"
   | "BUNDLE_INVALID"
   | "RESULT_TOO_LARGE"
   | "STATE_TOO_LARGE"

@@ -11,7 +11,7 @@ export type Invocation =
   /** The time of the schedule that it is for. */
   | { kind: "schedule"; tickAtMs: number }
   /** Calls one function of the trigger, and no further step. */
-  | { kind: "hook"; hook: HookName }
+  | { kind: "hook"; hook: HookName; timeoutMs: number }
   /** The flow runs as its instance is deployed: `onDeployPerform` stands in for `perform` where the trigger has it. */
   | { kind: "deploy" }
   /** The flow runs as its instance is removed. */

@@ -1,6 +1,7 @@
 /** Deploying an instance: what must hold, what is written, and what is waited for. */
 
 import type { Context } from "../context.ts";
+import { deployHooks, hasHooks, runDeployHooks, startDeployFlows } from "../lifecycle.ts";
 import { fetchMissingTokens } from "../oauth/connect.ts";
 import { flowsWithoutKey } from "../store/apiKeys.ts";
 import { enqueueCommand } from "../store/commandQueue.ts";
@@ -15,6 +16,8 @@ import {
   unfitConfigVariables,
 } from "../store/configVariables.ts";
 import { touchInstance } from "../store/feedVersions.ts";
+import { deployedFlows } from "../store/invokedFlows.ts";
+import { type FlowLifecycle, lifecycleOf } from "../store/lifecycle.ts";
 import { resetSchedules, scheduleProblems } from "../store/schedules.ts";
 import type { ConfigTransaction, Store } from "../store/store.ts";
 import { waitForCommand, waitForDataPlanes } from "../waitForDataPlanes.ts";
@@ -23,42 +26,72 @@ import { notFound } from "./inputs.ts";
 import { InputError, wholeInput } from "./payloads.ts";
 import type { InstanceRow } from "./refs.ts";
 
+/** Instances that are being deployed or removed: a second one beside it would run the same hooks. */
+const underWay = new Set<string>();
+
+/** Nobody else deploys or removes the instance meanwhile. */
+export async function exclusivelyFor<Result>(
+  instanceId: string,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if (underWay.has(instanceId)) {
+    throw new InputError(
+      "id",
+      "The instance is being deployed or removed already. Wait until that has ended, and try again.",
+    );
+  }
+  underWay.add(instanceId);
+  try {
+    return await work();
+  } finally {
+    underWay.delete(instanceId);
+  }
+}
+
+interface Deploy {
+  before: InstanceRow;
+  after: InstanceRow;
+  version: number;
+  commandId: string;
+  lifecycle: FlowLifecycle[];
+}
+
 /**
- * Deploys, then waits until the live data planes serve it and one of them has loaded its packages. A package
- * that can't be loaded undoes the deploy.
+ * Deploys, then waits until the live data planes serve it and one of them has loaded its packages, and runs what its
+ * triggers want to do on a deploy. A package that can't be loaded, or a trigger that fails, undoes the deploy.
  */
-export async function deploy(
+export const deploy = (
   context: Context,
   id: string,
   isForced: boolean,
-): Promise<{ instance: InstanceRow; pendingDataPlanes: string[] }> {
-  const { feed, config, log } = context;
-  const problems = await fetchMissingTokens(context, id);
-  if (problems.length > 0 && !isForced) throw new InputError(wholeInput, problems);
-  const { before, after, version, commandId } = await feed.transact((transaction) =>
-    writeDeploy(transaction, context, id, isForced),
-  );
-  const isAnyoneLive = feed.liveDataPlanes().length > 0;
-  const serving = waitForDataPlanes(context, version);
-  const outcome = isAnyoneLive ? await waitForCommand(context, commandId, config.deployWaitMs) : null;
-  if (outcome !== null && outcome.error !== null) {
-    log.warn({ instanceId: id, error: outcome.error }, "a deploy was undone");
-    const undone = await feed.transact((transaction) =>
-      undoDeploy(transaction, context.store, before, after),
-    );
-    await waitForDataPlanes(context, undone);
-    throw new InputError(wholeInput, `The deploy was undone: ${outcome.error}`);
-  }
-  const pendingDataPlanes = await serving;
-  return { instance: after, pendingDataPlanes };
-}
+): Promise<{ instance: InstanceRow; pendingDataPlanes: string[] }> =>
+  exclusivelyFor(id, async () => {
+    const { feed, config, log } = context;
+    const problems = await fetchMissingTokens(context, id);
+    if (problems.length > 0 && !isForced) throw new InputError(wholeInput, problems);
+    const written = await feed.transact((transaction) => writeDeploy(transaction, context, id, isForced));
+    const { after, version, commandId, lifecycle } = written;
+    const isAnyoneLive = feed.liveDataPlanes().length > 0;
+    const serving = waitForDataPlanes(context, version);
+    const outcome = isAnyoneLive ? await waitForCommand(context, commandId, config.deployWaitMs) : null;
+    const error = outcome?.error ?? (await runDeployHooks(context, lifecycle));
+    if (error !== null) {
+      log.warn({ instanceId: id, error }, "a deploy was undone");
+      const undone = await feed.transact((transaction) => undoDeploy(transaction, context.store, written));
+      await waitForDataPlanes(context, undone);
+      throw new InputError(wholeInput, `The deploy was undone: ${error}`);
+    }
+    if (lifecycle.length > 0) await finishDeploy(context, written);
+    const pendingDataPlanes = await serving;
+    return { instance: { ...after, needsDeploy: 0 }, pendingDataPlanes };
+  });
 
 async function writeDeploy(
   transaction: ConfigTransaction,
   context: Context,
   id: string,
   isForced: boolean,
-): Promise<{ before: InstanceRow; after: InstanceRow; version: number; commandId: string }> {
+): Promise<Deploy> {
   const { store } = context;
   const before = await transaction
     .selectFrom("instances")
@@ -84,6 +117,10 @@ async function writeDeploy(
   await refuseWithoutKeys(transaction, id, configured);
   await refuseSecondShared(transaction, before, configured);
   await refuseSchedules(transaction, store, id, configured);
+  await ensureFlowConfigs(transaction, id, configured);
+  const flows = await deployedFlows(transaction, before, configured);
+  const lifecycle = await lifecycleOf(transaction, flows);
+  refuseHooksWithoutDataPlane(context, lifecycle);
   // The definition that it ran on may be in use no more: it is touched before the row forgets it.
   await touchInstance(transaction, id);
   const now = Date.now();
@@ -91,26 +128,42 @@ async function writeDeploy(
     deployedVersionId: configured.version.id,
     deployedSealedConfigVars: await sealedConfigVarsOf(transaction, store, id, configured.definition),
     deployedAtMs: now,
-    needsDeploy: 0,
+    firstDeployedAtMs: lifecycle.length > 0 ? before.firstDeployedAtMs : (before.firstDeployedAtMs ?? now),
+    // Until its hooks have run it is not done: should this process end meanwhile, it is to be deployed again.
+    needsDeploy: lifecycle.length > 0 ? 1 : 0,
     updatedAtMs: now,
   };
   await transaction.updateTable("instances").set(changes).where("id", "=", id).execute();
-  await ensureFlowConfigs(transaction, id, configured);
-  await resetSchedules(transaction, store, id);
+  if (lifecycle.length === 0) await resetSchedules(transaction, store, id);
   const version = await touchInstance(transaction, id);
   const commandId = await enqueueCommand(transaction, "PREPARE_DEPLOY", {
     instanceId: id,
     definitionDigest: configured.definitionDigest,
   });
-  return { before, after: { ...before, ...changes }, version, commandId };
+  return { before, after: { ...before, ...changes }, version, commandId, lifecycle };
+}
+
+/** What its triggers wanted to do went well: its flows may run by themselves now. */
+async function finishDeploy(context: Context, { after, lifecycle }: Deploy): Promise<void> {
+  const isFirst = after.firstDeployedAtMs === null;
+  await startDeployFlows(context, lifecycle, isFirst, async (transaction) => {
+    await transaction
+      .updateTable("instances")
+      .set({ needsDeploy: 0, firstDeployedAtMs: after.firstDeployedAtMs ?? Date.now() })
+      .where("id", "=", after.id)
+      .where("deployedAtMs", "=", after.deployedAtMs)
+      // What was changed meanwhile waits for the next deploy.
+      .where("updatedAtMs", "=", after.updatedAtMs)
+      .execute();
+    await resetSchedules(transaction, context.store, after.id);
+  });
 }
 
 /** Back to what was deployed before, unless somebody has deployed again meanwhile. */
 async function undoDeploy(
   transaction: ConfigTransaction,
   store: Store,
-  before: InstanceRow,
-  after: InstanceRow,
+  { before, after }: Deploy,
 ): Promise<number> {
   await touchInstance(transaction, before.id);
   await transaction
@@ -119,6 +172,7 @@ async function undoDeploy(
       deployedVersionId: before.deployedVersionId,
       deployedSealedConfigVars: before.deployedSealedConfigVars,
       deployedAtMs: before.deployedAtMs,
+      firstDeployedAtMs: before.firstDeployedAtMs,
       needsDeploy: 1,
     })
     .where("id", "=", before.id)
@@ -126,6 +180,14 @@ async function undoDeploy(
     .execute();
   await resetSchedules(transaction, store, before.id);
   return touchInstance(transaction, before.id);
+}
+
+function refuseHooksWithoutDataPlane({ feed }: Context, lifecycle: readonly FlowLifecycle[]): void {
+  if (!hasHooks(lifecycle, deployHooks) || feed.liveDataPlanes().length > 0) return;
+  throw new InputError(
+    wholeInput,
+    "Triggers of this version have functions that run on a deploy (onInstanceDeploy, webhookLifecycleHandlers), and no data plane is connected to run them. Start one, and deploy again.",
+  );
 }
 
 function refuseUnavailable(version: NonNullable<ConfiguredVersion["version"]>): void {

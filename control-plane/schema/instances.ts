@@ -10,7 +10,6 @@ import {
   readConfigVariables,
 } from "../store/configVariables.ts";
 import { touchInstance } from "../store/feedVersions.ts";
-import { removeStates } from "../store/flowStates.ts";
 import { resetSchedules } from "../store/schedules.ts";
 import type { ConfigDatabase, ConfigTransaction } from "../store/store.ts";
 import { waitForDataPlanes } from "../waitForDataPlanes.ts";
@@ -21,6 +20,7 @@ import { contains, type PageArguments, pageOfQuery } from "./connections.ts";
 import { deploy } from "./deploys.ts";
 import { ensureFlowConfigs, FlowConfigInput, writeFlowKeys } from "./flowConfigs.ts";
 import { inputId, labelsCheck, labelsJson, nameCheck, notFound, requiredId, textCheck } from "./inputs.ts";
+import { removeInstance } from "./instanceRemoval.ts";
 import { findIntegration } from "./integrationItems.ts";
 import { InputError, mutation } from "./payloads.ts";
 import { Customer, Instance, type InstanceRow, Integration, type IntegrationItem } from "./refs.ts";
@@ -287,6 +287,7 @@ mutation("createInstance", {
         deployedVersionId: null,
         deployedSealedConfigVars: null,
         deployedAtMs: null,
+        firstDeployedAtMs: null,
         name: input.name.trim(),
         description: input.description ?? "",
         labelsJson: labelsJson(input.labels ?? []),
@@ -426,38 +427,22 @@ mutation("deployInstance", {
 });
 
 mutation("deleteInstance", {
-  description: "Removes an instance: its URLs and keys are gone at once. Its executions stay.",
+  description:
+    "Removes an instance: its URLs and keys are gone at once. Its executions stay. " +
+    "What its triggers do on a removal runs before, and does not keep it when it fails.",
   authScopes: { admin: true },
   input: (t) => ({ id: t.id({ required: true, description: "The instance's id." }) }),
-  resolve: async (input, context) => {
-    const id = requiredId("Instance", input.id, "id");
-    const { instance, version } = await context.feed.transact(async (transaction) => {
-      const row = await transaction
-        .selectFrom("instances")
-        .selectAll()
-        .where("id", "=", id)
-        .executeTakeFirst();
-      if (row === undefined) throw notFound("id", "instance");
-      if (row.isSystem === 1) {
-        throw new InputError("id", "A system instance goes with its integration: delete that.");
-      }
-      const version = await touchInstance(transaction, id);
-      await transaction
-        .deleteFrom("apiKeys")
-        .where("ownerType", "=", "INSTANCE")
-        .where("ownerId", "=", id)
-        .execute();
-      await transaction.deleteFrom("instances").where("id", "=", id).execute();
-      return { instance: row, version };
-    });
-    await removeStates(context.store, [id]);
-    return { instance, pendingDataPlanes: await waitForDataPlanes(context, version) };
-  },
+  resolve: async (input, context) => removeInstance(context, requiredId("Instance", input.id, "id")),
   output: (t) => ({
     instance: t.expose("instance", { type: Instance, nullable: true, description: "What was removed." }),
     pendingDataPlanes: t.exposeStringList("pendingDataPlanes", {
       nullable: true,
       description: "The data planes that still serve it.",
+    }),
+    lifecycleProblems: t.exposeStringList("lifecycleProblems", {
+      nullable: true,
+      description:
+        "What its triggers could not do on the removal (onInstanceDelete, webhookLifecycleHandlers, flows): to be done by hand.",
     }),
   }),
 });

@@ -62,20 +62,21 @@ export function removeInvoked(store: Store, executionIds: readonly string[]): Pr
   return exclusively(store, (writer) => writer.transaction(() => writer.remove(executionIds)));
 }
 
-/** Queues the commands, which a data plane carries out on the configuration of this transaction or a later one. */
+/** Queues the commands, which are carried out on the configuration of this transaction or a later one; returns their ids. */
 export async function enqueueInvoked(
   transaction: ConfigTransaction,
   invoked: readonly InvokedFlow[],
-): Promise<void> {
-  if (invoked.length === 0) return;
+): Promise<string[]> {
+  if (invoked.length === 0) return [];
   const meta = await transaction
     .selectFrom("meta")
     .select("value")
     .where("key", "=", "feedVersion")
     .executeTakeFirstOrThrow();
+  const commandIds: string[] = [];
   for (const each of invoked) {
     const { isDebug, replayOf, request } = startedOf(each);
-    await enqueueCommand(transaction, "INVOKE_FLOW", {
+    const commandId = await enqueueCommand(transaction, "INVOKE_FLOW", {
       executionId: each.executionId,
       instanceId: each.deployed.instance.id,
       flowStableKey: each.deployed.flow.stableKey,
@@ -86,7 +87,9 @@ export async function enqueueInvoked(
       invokedBy: null,
       request,
     });
+    commandIds.push(commandId);
   }
+  return commandIds;
 }
 
 function startedOf({ invokeType, invocation, deployed }: InvokedFlow): StartedExecution {

@@ -146,6 +146,11 @@ export const configMigrations: readonly string[] = [
   `
   ALTER TABLE commands ADD COLUMN dataPlaneId TEXT;
   `,
+  // What was deployed before has had its first deploy.
+  `
+  ALTER TABLE instances ADD COLUMN firstDeployedAtMs INTEGER;
+  UPDATE instances SET firstDeployedAtMs = deployedAtMs WHERE deployedVersionId IS NOT NULL;
+  `,
 ];
 
 export const executionMigrations: readonly string[] = [

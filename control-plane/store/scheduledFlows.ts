@@ -1,8 +1,8 @@
-/** What scheduled flows run on, and whether their last run has ended. */
+/** What scheduled flows run on. */
 import { readVersion } from "./configuredVersions.ts";
 import { type DeployedFlow, deployedFlows } from "./invokedFlows.ts";
 import type { ScheduleRow } from "./schedules.ts";
-import type { ConfigDatabase, Store } from "./store.ts";
+import type { ConfigDatabase } from "./store.ts";
 
 /** The deployed flow of each row; none where it is not deployed any more, or its instance is paused. */
 export async function scheduledFlows(
@@ -29,24 +29,4 @@ export async function scheduledFlows(
     }
   }
   return found;
-}
-
-/** A run that was lost with its data plane must not hold up its schedule for ever. */
-const lostAfterMs = 24 * 3_600_000;
-
-/** Which of these executions have not ended. */
-export async function unendedOf(
-  store: Store,
-  executionIds: readonly string[],
-  nowMs: number,
-): Promise<ReadonlySet<string>> {
-  if (executionIds.length === 0) return new Set();
-  const rows = await store.executions
-    .selectFrom("executions")
-    .select("id")
-    .where("id", "in", executionIds)
-    .where("endedAtMs", "is", null)
-    .where("startedAtMs", ">", nowMs - lostAfterMs)
-    .execute();
-  return new Set(rows.map((row) => row.id));
 }

@@ -178,6 +178,8 @@ interface InstancesTable {
   /** JSON of the config variables that were deployed, sealed. */
   deployedSealedConfigVars: string | null;
   deployedAtMs: number | null;
+  /** When the first deploy that was not undone was done; null before. */
+  firstDeployedAtMs: number | null;
   name: string;
   description: string;
   labelsJson: string;

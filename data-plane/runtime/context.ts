@@ -4,6 +4,7 @@
  * components that were built without them, and for the code step.
  */
 import type { ActionReference, Step } from "../../shared/definition.ts";
+import type { Invocation } from "../../shared/invocations.ts";
 import { builtIn } from "./builtIns/all.ts";
 import type { RunCapture } from "./capture.ts";
 import type { ThreadContext } from "./contexts.ts";
@@ -16,6 +17,8 @@ export interface RunScope {
   /** W3C trace context for what flow code calls. */
   traceparent: string | undefined;
   isDebug: boolean;
+  /** What started the execution, where that was no request. */
+  invocation: Invocation | undefined;
   capture: RunCapture;
   modules: Modules;
   memoryMb: number;

@@ -47,6 +47,7 @@ export async function runFlow(options: FlowRunOptions): Promise<RunResult | null
     // Where runs are not traced, their code goes on with the sender's trace.
     traceparent: options.traceparent ?? sentTrace(request.headers)?.traceparent,
     isDebug,
+    invocation: request.invocation,
     capture,
     modules,
     memoryMb,

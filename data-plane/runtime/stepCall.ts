@@ -4,6 +4,7 @@ import { stepResultsInput } from "./builtIns/code.ts";
 import { componentOf, createContext, type RunScope, stateNames } from "./context.ts";
 import { resolveInputs, type StepResults } from "./inputs.ts";
 import { BundleError } from "./modules.ts";
+import { callTrigger } from "./triggerCall.ts";
 
 /** What a step's call gave. */
 export interface StepCall {
@@ -44,15 +45,10 @@ export async function callStep(scope: RunScope, step: Step, place: StepPlace): P
   });
   const context = createContext(scope, step, place.loopPath);
   if (payload !== null) {
-    const returned = await called.perform(context, payload, inputs);
-    refuseFailed(returned);
-    keepStates(scope, returned);
-    const { payload: results = payload, resultType } = (returned ?? {}) as {
-      payload?: unknown;
-      resultType?: unknown;
-    };
-    const endsFlow = resultType === "polled_no_changes";
-    return { ...endsNothing, returned, results, branch: branchOf(returned), endsFlow };
+    const triggered = await callTrigger(called, scope.invocation, { context, payload, inputs });
+    refuseFailed(triggered.returned);
+    keepStates(scope, triggered.returned);
+    return { ...endsNothing, ...triggered, branch: branchOf(triggered.returned) };
   }
   // A code-native flow reads its trigger's results as `params.onTrigger.results`; the code step takes them apart.
   if (action.isPublic) Object.assign(inputs, { [stepResultsInput]: stepResults });

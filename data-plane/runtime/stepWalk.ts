@@ -90,7 +90,9 @@ async function runStep(walk: Walk, step: Step): Promise<Onward> {
   const isTrigger = step === flow.steps[0];
   const startedAtMs = Date.now();
   capture.stepName = step.name;
-  const tried = await tryStep(step.errorConfig, capture, () => performStep(walk, step, isTrigger));
+  // Who deploys or removes the instance is to hear of it.
+  const errorConfig = scope.invocation?.kind === "hook" ? undefined : step.errorConfig;
+  const tried = await tryStep(errorConfig, capture, () => performStep(walk, step, isTrigger));
   capture.stepName = step.name;
   try {
     if (!tried.ok) return failStep(walk, step, { ...tried, isTrigger, startedAtMs });
