@@ -18,7 +18,7 @@ export interface CommandsOptions {
   complete(results: CommandResult[]): Promise<void>;
   replica: ReplicaReader;
   parser: BodyParser;
-  executions: Pick<Executions, "accept" | "cancel" | "fail">;
+  executions: Pick<Executions, "accept" | "append" | "cancel" | "fail">;
   runner: Pick<Runner, "prepare">;
   logger: Logger;
 }

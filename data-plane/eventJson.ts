@@ -5,6 +5,7 @@
  */
 import type { ExecutionFinish, Retrying } from "../shared/reports.ts";
 import type { EntryHead } from "./entryHead.ts";
+import { fanOutMember } from "./fanOut.ts";
 import type { ReportTexts } from "./runs.ts";
 
 export interface EventParts {
@@ -19,6 +20,8 @@ export interface EventParts {
   retrying: Retrying | null;
   reports: ReportTexts;
   finish: ExecutionFinish | null;
+  /** What follows from its end, for this data plane alone: see fanOut.ts. */
+  fanOut: string | null;
 }
 
 export function eventJson({
@@ -31,8 +34,9 @@ export function eventJson({
   retrying,
   reports,
   finish,
+  fanOut,
 }: EventParts): string {
-  return `{"kind":"execution","id":"${id}","attempt":${attempt},"sequence":${sequence},"invokeType":"${head.invokeType}","startedAtMs":${head.receivedAtMs},"isDebug":${head.isDebug},"target":${targetJson},"request":${requestJson},"replayOf":${idJson(head.replayOf)},"invokedBy":${idJson(head.invokedBy)},${retryingJson(retrying)}"steps":[${reports.steps}],"logs":[${reports.logs}],"sections":[${reports.sections}],"finish":${finishJson(finish)}}`;
+  return `{"kind":"execution","id":"${id}","attempt":${attempt},"sequence":${sequence},"invokeType":"${head.invokeType}","startedAtMs":${head.receivedAtMs},"isDebug":${head.isDebug},"target":${targetJson},"request":${requestJson},"replayOf":${idJson(head.replayOf)},"invokedBy":${idJson(head.invokedBy)},${retryingJson(retrying)}"steps":[${reports.steps}],"logs":[${reports.logs}],"sections":[${reports.sections}],"finish":${finishJson(finish)}${fanOut === null ? "" : fanOutMember(fanOut)}}`;
 }
 
 const idJson = (id: string | null): string => (id === null ? "null" : JSON.stringify(id));

@@ -24,6 +24,7 @@ import { createCancels } from "./cancels.ts";
 import { createDuplicates, queueKeyOfRouted } from "./duplicates.ts";
 import { type EntryHead, readHead } from "./entryHead.ts";
 import { eventJson } from "./eventJson.ts";
+import { type FanOut, fanOutOf } from "./fanOut.ts";
 import { createFifo } from "./fifo.ts";
 import type { Answer } from "./ingress.ts";
 import type { EntryMeta, EntryRoute } from "./journal/entry.ts";
@@ -63,6 +64,8 @@ export interface Executions {
   enqueue(pending: PendingEntry): void;
   /** Makes an entry of a command durable and has it run; resolves when it is on disk, or was there already. */
   accept(meta: EntryMeta, body: Uint8Array | null): Promise<void>;
+  /** The same for what nobody has asked for, so nobody is answered. */
+  append(meta: EntryMeta, body: Uint8Array | null): Promise<void>;
   /** Ends an execution that never became an entry (a command that can't be carried out); resolves when it is on disk. */
   fail(
     event: Omit<ExecutionEvent, "kind" | "steps" | "logs" | "sections" | "finish">,
@@ -126,6 +129,8 @@ export interface ExecutionsOptions {
   /** Whether the end of one is to be told of. */
   isObserved(status: ExecutionFinish["status"], id: string): boolean;
   onEnded(ended: EndedExecution): void;
+  /** The event that ends an execution, and says what follows from it, is in the journal. */
+  onFanOut(key: string, fanOut: FanOut): void;
   tracing: Tracing | null;
   states: States;
 }
@@ -159,6 +164,8 @@ interface Task {
   events: number;
   /** What its trigger's results tell it from others by; null where it is not known. */
   uniqueRequestId: string | null;
+  /** What follows from its end. */
+  fanOut: FanOut | null;
   /** Not written yet. */
   reports: ReportTexts;
   requestJson: string | null;
@@ -191,6 +198,7 @@ const newTask = (pending: PendingEntry, isFresh: boolean): Task => ({
   trace: null,
   events: 0,
   uniqueRequestId: null,
+  fanOut: null,
   reports: noReports(1),
   requestJson: null,
   writing: null,
@@ -473,11 +481,27 @@ export function createExecutions(options: ExecutionsOptions): Executions {
           if (part === "PREPROCESS") route(task, outcome);
           else {
             task.answers?.onEnd(outcome);
-            end(task, outcome, retryAfter(task.plan!, task.head!, outcome, sentStatus(task)));
+            end(task, outcome, {
+              ...retryAfter(task.plan!, task.head!, outcome, sentStatus(task)),
+              ...noteFindings(task, outcome),
+            });
           }
         },
       },
     };
+  }
+
+  /** What its trigger said beside its results: of a list that it gave, other executions follow. */
+  function noteFindings(
+    task: Task,
+    { findings, endedAtMs }: RunOutcome,
+  ): Pick<ExecutionFinish, "resultType"> {
+    const { batches, hasPolledNoChanges } = findings ?? {};
+    if (batches !== undefined) {
+      const meta = JSON.parse(task.metaJson!) as EntryMeta;
+      task.fanOut = fanOutOf(task.plan!, meta, task.body, batches, endedAtMs);
+    }
+    return hasPolledNoChanges === true ? { resultType: "POLLED_NO_CHANGES" } : {};
   }
 
   /** What its sender was answered with, where one waits in this process. */
@@ -624,6 +648,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       retrying: retryingOf(plan, head!, task.uniqueRequestId),
       reports: task.reports,
       finish: finished,
+      fanOut: finished === null || task.fanOut === null ? null : JSON.stringify(task.fanOut),
     });
     const key = `${pending.id}/${pending.attempt}/${task.events}`;
     task.reports = noReports(task.reports.nextSequence);
@@ -636,6 +661,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       () => {
         if (task.writing === writing) task.writing = null;
         if (states !== undefined) options.states.saved(key, pending.id, states);
+        if (isEnd && task.fanOut !== null) options.onFanOut(key, task.fanOut);
         reporter.notify();
         if (isEnd) finish(task);
       },
@@ -795,6 +821,9 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       } finally {
         ownEntries.delete(meta.id);
       }
+    },
+    async append(meta, body) {
+      await journal!.append(meta, body);
     },
     async fail(event, code, reason) {
       const endedAtMs = Date.now();

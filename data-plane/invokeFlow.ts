@@ -3,12 +3,13 @@ import type { Command } from "../shared/commands.ts";
 import { flowByStableKey } from "../shared/definition.ts";
 import type { Executions } from "./executions.ts";
 import type { EntryMeta } from "./journal/entry.ts";
+import { queueKeyOf } from "./queueKeys.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
 import { endpointOf } from "./resolve.ts";
 
 export interface InvokeFlowOptions {
   replica: ReplicaReader;
-  executions: Pick<Executions, "accept">;
+  executions: Pick<Executions, "append">;
 }
 
 export type InvokeFlowPayload = Extract<Command, { kind: "INVOKE_FLOW" }>["payload"];
@@ -32,6 +33,9 @@ export async function invokeFlow(
   const flow = endpoint ? flowByStableKey(endpoint.source.definition, payload.flowStableKey) : undefined;
   if (!instance || !endpoint || flow === undefined) return "The flow is not deployed on this data plane.";
   const { body, ...request } = payload.request;
+  // Who deploys or removes the instance does not wait for its queues.
+  const isHook = request.invocation?.kind === "hook";
+  const queueKey = isHook ? null : queueKeyOf(instance.entity.id, flow, () => undefined);
   const meta: EntryMeta = {
     id: payload.executionId,
     invokeType: payload.invokeType,
@@ -40,6 +44,7 @@ export async function invokeFlow(
     invokedBy: payload.invokedBy,
     isEndpointTest: false,
     isWaiting: false,
+    ...(queueKey === null ? {} : { queueKey }),
     route: {
       kind: "flow",
       endpointKind: endpoint.kind,
@@ -56,6 +61,6 @@ export async function invokeFlow(
     },
     request: { ...request, receivedAtMs: Date.now() },
   };
-  await executions.accept(meta, body === null ? null : Buffer.from(body, "base64"));
+  await executions.append(meta, body === null ? null : Buffer.from(body, "base64"));
   return null;
 }

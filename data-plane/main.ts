@@ -16,6 +16,7 @@ import { readTlsFiles, watchTlsFiles } from "../shared/tls.ts";
 import { startCommands } from "./commands.ts";
 import { connectControlPlane } from "./controlPlane.ts";
 import { createExecutions } from "./executions.ts";
+import { createFanOuts } from "./fanOut.ts";
 import { type FeedClient, startFeedClient } from "./feedClient.ts";
 import { startIngressThreads } from "./ingressThreads.ts";
 import { newJournalBounds } from "./journal/bounds.ts";
@@ -123,14 +124,16 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     runTimeoutMs: config.runTimeoutMs,
     logger,
   });
+  const fanOuts = createFanOuts({ append: (meta, body) => journal.append(meta, body), logger });
   const reporter = startReporter({
     journal,
     logger,
-    async send(events) {
-      const answer = await controlPlane.report(events);
-      states.confirmed(answer.confirmed);
-      return answer;
-    },
+    send: (events) =>
+      fanOuts.send(events, async (ready) => {
+        const answer = await controlPlane.report(ready);
+        states.confirmed(answer.confirmed);
+        return answer;
+      }),
   });
   const runner = createRunner({
     config,
@@ -153,6 +156,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     answer: (logName, id, answer) => ingress.answer(logName, id, answer),
     isObserved: wideEvents.isRunLogged,
     onEnded: wideEvents.run,
+    onFanOut: fanOuts.begin,
     tracing,
     states,
   });

@@ -15,6 +15,8 @@ export interface ReportAnswer {
   confirmed: readonly string[];
   /** Sentences about those that were refused as malformed. */
   problems: readonly string[];
+  /** Those that are to be sent later. */
+  held?: readonly StoredReport[];
 }
 
 export interface Reporter {
@@ -116,7 +118,9 @@ export function startReporter({ journal, send, logger }: ReporterOptions): Repor
     }
   }
 
-  function settle(batch: StoredReport[], { confirmed, problems }: ReportAnswer): void {
+  function settle(whole: StoredReport[], { confirmed, problems, held = [] }: ReportAnswer): void {
+    const batch = held.length === 0 ? whole : whole.filter((report) => !held.includes(report));
+    if (held.length > 0) journal.putBack([...held]);
     const isWhole =
       confirmed.length === batch.length && batch.every(({ key }, index) => key === confirmed[index]);
     let stored = batch;

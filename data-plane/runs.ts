@@ -17,6 +17,7 @@ import type {
   ReportTexts,
   RunResult,
   StateTexts,
+  TriggerFindings,
   TriggerOutcome,
   WorkEnd,
 } from "./runtime/messages.ts";
@@ -68,6 +69,8 @@ export interface RunOutcome {
   thread: number | null;
   /** The states that it has changed. */
   states?: StateTexts | null;
+  /** What its trigger said beside its results. */
+  findings?: TriggerFindings;
 }
 
 export interface Runner {
@@ -235,7 +238,10 @@ function runJob(run: Run, timeoutMs: number, onEnd: (outcome: RunOutcome) => voi
       hooks.onProgress({ ...noReports(nextSequence), logs });
       job.work = { ...job.work, firstSequence: nextSequence } as Job["work"];
     },
-    onEnd({ status, errorCode, error, endedAtMs, result, reports, requestJson, states = null }, thread) {
+    onEnd(
+      { status, errorCode, error, endedAtMs, result, reports, requestJson, states = null, findings },
+      thread,
+    ) {
       let told = reports ?? noReports(nextSequence);
       nextSequence = told.nextSequence;
       // What the flow's own code could not log itself.
@@ -246,7 +252,18 @@ function runJob(run: Run, timeoutMs: number, onEnd: (outcome: RunOutcome) => voi
       if (status === "FAILED" && context.code.flow.hasTriggerCode)
         onTrigger({ ok: false, message: error ?? "The run failed." });
       else onTrigger({ ok: true, response: null });
-      onEnd({ status, errorCode, error, endedAtMs, result, reports: told, requestJson, thread, states });
+      onEnd({
+        status,
+        errorCode,
+        error,
+        endedAtMs,
+        result,
+        reports: told,
+        requestJson,
+        thread,
+        states,
+        ...(findings === undefined ? {} : { findings }),
+      });
     },
   };
   return job;

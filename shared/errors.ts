@@ -47,6 +47,7 @@ export type ExecutionErrorCode =
   | "RUN_BLOCKED_THREAD"
   | "RUN_KILLED_THREAD"
   | "HOOK_FAILED"
+  | "BATCH_INVALID"
   | "BUNDLE_INVALID"
   | "RESULT_TOO_LARGE"
   | "STATE_TOO_LARGE"

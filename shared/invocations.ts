@@ -15,7 +15,11 @@ export type Invocation =
   /** The flow runs as its instance is deployed: `onDeployPerform` stands in for `perform` where the trigger has it. */
   | { kind: "deploy" }
   /** The flow runs as its instance is removed. */
-  | { kind: "remove" };
+  | { kind: "remove" }
+  /** The trigger's next page; `rootId` is the execution of the first one. Pages count from 0. */
+  | { kind: "page"; isDeploy: boolean; rootId: string; page: number; paginationStateJson: string }
+  /** A part of what a page of the trigger gave: it is the body, and the trigger is not called. */
+  | { kind: "batch"; isDeploy: boolean; rootId: string; page: number; index: number; branch: string | null };
 
 /** What a flow is invoked with besides, where no sender has sent anything. */
 export const emptyRequest = {

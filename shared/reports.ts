@@ -94,8 +94,11 @@ export interface StepReport {
   isTruncated: boolean;
 }
 
-/** `DUPLICATE`: not run, since one with the same id waited or ran in its flow's queue. */
-export type ResultType = "DUPLICATE";
+/**
+ * `DUPLICATE`: not run, since one with the same id waited or ran in its flow's queue. `POLLED_NO_CHANGES`: its polling
+ * trigger found nothing new.
+ */
+export type ResultType = "DUPLICATE" | "POLLED_NO_CHANGES";
 
 export interface ExecutionFinish {
   status: "SUCCEEDED" | "FAILED";

@@ -104,6 +104,7 @@ beforeAll(async () => {
     answer() {},
     isObserved: () => false,
     onEnded() {},
+    onFanOut() {},
     tracing: null,
     states: openStates({
       file: join(folder, "states.db"),

@@ -8,7 +8,7 @@ import type { Invocation } from "../../shared/invocations.ts";
 import { builtIn } from "./builtIns/all.ts";
 import type { RunCapture } from "./capture.ts";
 import type { ThreadContext } from "./contexts.ts";
-import type { BundlePlace, RunAttributes } from "./messages.ts";
+import type { BundlePlace, RunAttributes, TriggerFindings } from "./messages.ts";
 import { BundleError, type LoadedComponent, type Modules, type Perform } from "./modules.ts";
 
 export interface RunScope {
@@ -19,6 +19,10 @@ export interface RunScope {
   isDebug: boolean;
   /** What started the execution, where that was no request. */
   invocation: Invocation | undefined;
+  /** What the trigger says beside its results. */
+  findings: TriggerFindings;
+  /** Of what one return may hold that leaves the thread. */
+  answerBytesMax: number;
   capture: RunCapture;
   modules: Modules;
   memoryMb: number;
@@ -56,6 +60,7 @@ export function createContext(scope: RunScope, step: Step, loopPath: string): Re
       loopPath,
     },
     flowSchemas: scope.context.flowSchemas === null ? {} : structuredClone(scope.context.flowSchemas),
+    batch: batchInfoOf(scope),
     globalDebug: isDebug,
     runnerAllocatedMemoryMb: memoryMb,
     isSimulatedTestExecution: false,
@@ -68,6 +73,11 @@ export function createContext(scope: RunScope, step: Step, loopPath: string): Re
   };
   context["invokeFlow"] = createInvokeFlow(context);
   return context;
+}
+
+/** How the items of the flow's trigger are worked on. */
+function batchInfoOf({ context: { flow } }: RunScope): Record<string, unknown> {
+  return flow.batch === undefined ? { enabled: false } : { enabled: true, batchSize: flow.batch.batchSize };
 }
 
 /** The component that a step or an invocation names. Throws a sentence where there is none. */

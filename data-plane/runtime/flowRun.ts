@@ -7,7 +7,7 @@ import { sentTrace } from "../traceContext.ts";
 import type { RunCapture } from "./capture.ts";
 import type { RunScope, RunStates } from "./context.ts";
 import type { ThreadContext } from "./contexts.ts";
-import type { RunAttributes, RunMeta, RunResult, TriggerOutcome } from "./messages.ts";
+import type { RunAttributes, RunMeta, RunResult, TriggerFindings, TriggerOutcome } from "./messages.ts";
 import type { Modules } from "./modules.ts";
 import { buildPayload } from "./payload.ts";
 import { resultOf } from "./returns.ts";
@@ -29,6 +29,8 @@ export interface FlowRunOptions {
   modules: Modules;
   memoryMb: number;
   answerBytesMax: number;
+  /** Filled in by the trigger. */
+  findings: TriggerFindings;
   /** The trigger step ended. */
   onTrigger(outcome: TriggerOutcome, isPassOn: boolean): void;
 }
@@ -48,6 +50,8 @@ export async function runFlow(options: FlowRunOptions): Promise<RunResult | null
     traceparent: options.traceparent ?? sentTrace(request.headers)?.traceparent,
     isDebug,
     invocation: request.invocation,
+    findings: options.findings,
+    answerBytesMax: options.answerBytesMax,
     capture,
     modules,
     memoryMb,

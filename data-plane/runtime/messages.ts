@@ -112,6 +112,24 @@ export type TriggerOutcome =
   | { ok: true; response: HttpResponse | null; uniqueRequestId?: string }
   | { ok: false; message: string };
 
+/** What a page of a batched trigger gave. */
+export interface ResolvedBatches {
+  /** JSON of each batch, as the flow's steps are to see it. */
+  batchJsons: string[];
+  /** JSON of what the trigger is to be called with for its next page; null after the last one. */
+  paginationStateJson: string | null;
+  /** Of the first sync, not of the trigger's own calls. */
+  isDeploy: boolean;
+  concurrentBatchLimit: number | null;
+  branch: string | null;
+}
+
+/** What a run's trigger said beside its results. */
+export interface TriggerFindings {
+  hasPolledNoChanges?: true;
+  batches?: ResolvedBatches;
+}
+
 export interface WorkEnd {
   status: "SUCCEEDED" | "FAILED";
   errorCode: ExecutionErrorCode | null;
@@ -126,6 +144,8 @@ export interface WorkEnd {
   trigger: TriggerOutcome | null;
   /** What a run that went well has changed. */
   states?: StateTexts | null;
+  /** Of a run that went well; left out where there is nothing. */
+  findings?: TriggerFindings;
 }
 
 /** What the runs to come need, and what none of them needs any more. */

@@ -70,6 +70,14 @@ export function createModules(memoryMb: number): Modules {
   };
 }
 
+/** A function that a trigger has beside `perform`, by its name; null where it has none. */
+export function functionOf(trigger: LoadedAction, name: string): Perform | null {
+  const found = Object.hasOwn(trigger, name)
+    ? (trigger as unknown as Record<string, unknown>)[name]
+    : undefined;
+  return typeof found === "function" ? (found as Perform) : null;
+}
+
 /** A `require` for code that has no package of its own: Node's modules only. */
 export const builtinRequire = ((name: string) => {
   if (isBuiltin(name)) return nodeRequire(name);

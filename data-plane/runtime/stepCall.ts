@@ -29,6 +29,11 @@ export interface StepPlace {
 export async function callStep(scope: RunScope, step: Step, place: StepPlace): Promise<StepCall> {
   const { action } = step;
   const { payload, stepResults } = place;
+  // What its code gave before, when it was called for all batches of a page.
+  if (payload !== null && scope.invocation?.kind === "batch") {
+    const branch = scope.invocation.branch ?? undefined;
+    return { ...endsNothing, returned: { payload }, results: payload, branch };
+  }
   // What its code would do, without the context that nothing of it reads.
   if (payload !== null && !scope.context.flow.hasTriggerCode)
     return { ...endsNothing, returned: { payload }, results: payload };
@@ -45,7 +50,7 @@ export async function callStep(scope: RunScope, step: Step, place: StepPlace): P
   });
   const context = createContext(scope, step, place.loopPath);
   if (payload !== null) {
-    const triggered = await callTrigger(called, scope.invocation, { context, payload, inputs });
+    const triggered = await callTrigger(scope, called, { context, payload, inputs });
     refuseFailed(triggered.returned);
     keepStates(scope, triggered.returned);
     return { ...endsNothing, ...triggered, branch: branchOf(triggered.returned) };

@@ -24,6 +24,7 @@ import type {
   RunResult,
   ThreadStart,
   ToThread,
+  TriggerFindings,
   TriggerOutcome,
   WorkEnd,
 } from "./messages.ts";
@@ -59,7 +60,7 @@ let plainEnds: PlainEnds = [];
 /** A run's words are copied again when room is made, so what is left must be worth it. */
 const fillMax = 0.5;
 
-type Ended = Pick<WorkEnd, "status" | "errorCode" | "error" | "result" | "states">;
+type Ended = Pick<WorkEnd, "status" | "errorCode" | "error" | "result" | "states" | "findings">;
 
 interface RunPlace {
   capture: RunCapture | null;
@@ -132,6 +133,7 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
     fail: (code, message) => end(failedEnd(code, capture.shown(message))),
   });
   const states = openRunStates(meta.states);
+  const findings: TriggerFindings = {};
   const place: RunPlace = { capture };
   running.set(id, place);
 
@@ -154,7 +156,8 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
     const endedAtMs = Date.now();
     const requestJson = run.needsRequest ? requestJsonOf(run.meta, body) : null;
     const reports = capture.takeReports();
-    if (outcome.status === "FAILED" || run.needsResult || outcome.states != null) {
+    const hasMore = outcome.states != null || outcome.findings !== undefined;
+    if (outcome.status === "FAILED" || run.needsResult || hasMore) {
       sendEnd(id, { ...outcome, endedAtMs, reports, requestJson, trigger: triggerHeld });
       if (running.size === 0) lastWords.clear();
       return;
@@ -190,6 +193,7 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
       modules,
       memoryMb,
       answerBytesMax,
+      findings,
       onTrigger(outcome, isPassOn) {
         if (capture.isClosed()) return;
         // Nobody waits for the built-in triggers: their end travels with the run's.
@@ -198,7 +202,14 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
       },
     })
       .then((result: RunResult | null) => {
-        endSettled({ status: "SUCCEEDED", errorCode: null, error: null, result, states: changedStates() });
+        endSettled({
+          status: "SUCCEEDED",
+          errorCode: null,
+          error: null,
+          result,
+          states: changedStates(),
+          ...(Object.keys(findings).length === 0 ? {} : { findings }),
+        });
       })
       .catch((error: unknown) => {
         const errorCode = error instanceof RunError ? error.code : "INTERNAL";

@@ -5,7 +5,9 @@
 
 import { messageOf } from "../../shared/errors.ts";
 import type { Invocation } from "../../shared/invocations.ts";
-import type { LoadedAction, Perform } from "./modules.ts";
+import { batchingOf, isFirstSync, resolveBatches } from "./batches.ts";
+import type { RunScope } from "./context.ts";
+import { functionOf, type LoadedAction } from "./modules.ts";
 import { RunError } from "./runError.ts";
 
 export interface TriggerArguments {
@@ -21,21 +23,50 @@ export interface TriggerEnd {
   endsFlow: boolean;
 }
 
+/** `scope.findings` is told what the trigger says beside its results. */
 export async function callTrigger(
+  scope: RunScope,
   trigger: LoadedAction,
-  invocation: Invocation | undefined,
   given: TriggerArguments,
 ): Promise<TriggerEnd> {
+  const { invocation } = scope;
   if (invocation?.kind === "hook") return callHook(trigger, invocation, given);
-  const { context, payload, inputs } = given;
+  const { context, inputs } = given;
+  const payload = withPaginationState(given.payload, invocation);
   const perform =
-    (invocation?.kind === "deploy" ? functionOf(trigger, "onDeployPerform") : null) ?? trigger.perform;
+    (isFirstSync(invocation, trigger) ? functionOf(trigger, "onDeployPerform") : null) ?? trigger.perform;
   const returned = await perform(context, payload, inputs);
   const { payload: results = payload, resultType } = (returned ?? {}) as {
     payload?: unknown;
     resultType?: unknown;
   };
-  return { returned, results, endsFlow: resultType === "polled_no_changes" };
+  const hasPolledNoChanges = resultType === "polled_no_changes";
+  if (hasPolledNoChanges) scope.findings.hasPolledNoChanges = true;
+  const isBatched = await findBatches(scope, trigger, context, { ...(returned ?? {}), payload: results });
+  return { returned, results, endsFlow: hasPolledNoChanges || isBatched };
+}
+
+/** The items of a batched trigger are worked on by executions of their own. */
+async function findBatches(
+  { invocation, findings, capture, context: { flow }, answerBytesMax: bytesMax }: RunScope,
+  trigger: LoadedAction,
+  context: Record<string, unknown>,
+  result: object,
+): Promise<boolean> {
+  const batching = batchingOf(flow, trigger);
+  if (batching === null) return false;
+  const batches = await resolveBatches(batching, invocation, { trigger, context, result, bytesMax });
+  if (batches === null) return false;
+  findings.batches = batches;
+  const next = batches.paginationStateJson === null ? "" : "; the next page follows";
+  capture.log("INFO", [`The trigger's items were split into ${batches.batchJsons.length} batches${next}.`]);
+  return true;
+}
+
+/** The page that the call before it has named. */
+function withPaginationState(payload: object, invocation: Invocation | undefined): object {
+  if (invocation?.kind !== "page") return payload;
+  return { ...payload, paginationState: JSON.parse(invocation.paginationStateJson) };
 }
 
 /** No further step follows: the flow itself runs when its webhooks, or its times, come. */
@@ -64,11 +95,4 @@ async function inTime(ending: unknown, timeoutMs: number): Promise<unknown> {
   } finally {
     clearTimeout(timer);
   }
-}
-
-function functionOf(trigger: LoadedAction, name: string): Perform | null {
-  const found = Object.hasOwn(trigger, name)
-    ? (trigger as unknown as Record<string, unknown>)[name]
-    : undefined;
-  return typeof found === "function" ? (found as Perform) : null;
 }
