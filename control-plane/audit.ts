@@ -193,9 +193,20 @@ function objectsOf(input: unknown): GivenObjects {
 }
 
 function nodeOf(value: unknown): NodeRef | undefined {
-  const node = typeof value === "string" ? parseNodeId(value) : null;
+  const node = wholeOf(typeof value === "string" ? parseNodeId(value) : null);
   return node !== null && isAuditedType(node.type) && isUuid(node.id) ? node : undefined;
 }
+
+/** A config variable's id is that of what it belongs to, with its key behind a slash. */
+const wholeOf = (node: NodeRef | null): NodeRef | null => {
+  const type = node === null ? undefined : wholes[node.type];
+  return node === null || type === undefined ? node : { type, id: node.id.split("/", 1)[0]! };
+};
+
+const wholes: Record<string, string> = {
+  InstanceConfigVariable: "Instance",
+  UserLevelConfigVariable: "UserLevelConfig",
+};
 
 /** What a mutation is about: what `id` names, else what it made, else what else it names. */
 function mainObject(

@@ -74,13 +74,12 @@ export function createContextCompiler(
 
   return {
     compile(facts) {
-      const { instance } = facts;
       const keys = keysByFlowName(facts, unsealText);
       const data: ContextData = {
         part: facts.part,
         ingressUrl: facts.ingressUrl,
         attributes: attributesOf(facts, keys.texts),
-        configVarsJson: instance === null ? null : unsealText("configVars", instance.sealedConfigVars),
+        configVarsJson: configVarsJson(facts, unsealText),
       };
       return {
         code: codeOf(facts),
@@ -117,6 +116,15 @@ function createUnseal(masterKey: MasterKey): Unseal {
     opened.set(key, text);
     return text;
   };
+}
+
+/** The instance's config variables; in a run that is bound to a user, the user's own over them. */
+function configVarsJson({ instance, customerUser }: ContextFacts, unsealText: Unseal): string | null {
+  if (instance === null) return null;
+  const own = unsealText("configVars", instance.sealedConfigVars);
+  const sealed = customerUser?.sealedConfigVars;
+  if (sealed === undefined) return own;
+  return JSON.stringify({ ...JSON.parse(own), ...JSON.parse(unsealText("configVars", sealed)) });
 }
 
 const system = { id: "", externalId: "", name: "System" };

@@ -31,6 +31,8 @@ export interface CustomerUserEntity {
   externalId: string | null;
   email: string;
   name: string;
+  /** JSON of the user's own config variables for the instance, sealed (purpose `configVars`); missing without any. */
+  sealedConfigVars?: string;
 }
 
 /** An integration with what stands for all its instances: the shared URL and the organization's keys. */

@@ -24,6 +24,8 @@ export type NodeType =
   | "Rejection"
   | "RequiredConfigVariable"
   | "User"
+  | "UserLevelConfig"
+  | "UserLevelConfigVariable"
   | "UserToken";
 
 /** Random bytes are fetched some hundred ids at a time: each fetch costs as much as ten ids. */

@@ -5,7 +5,12 @@ import { deployHooks, hasHooks, runDeployHooks, startDeployFlows } from "../life
 import { fetchMissingTokens } from "../oauth/connect.ts";
 import { flowsWithoutKey } from "../store/apiKeys.ts";
 import { enqueueCommand } from "../store/commandQueue.ts";
-import { type ConfiguredVersion, configuredVersionOf, readDefinition } from "../store/configuredVersions.ts";
+import {
+  type ConfiguredVersion,
+  configuredVersionOf,
+  readDefinition,
+  readVersion,
+} from "../store/configuredVersions.ts";
 import {
   configVarValues,
   instanceOwner,
@@ -20,6 +25,7 @@ import { deployedFlows } from "../store/invokedFlows.ts";
 import { type FlowLifecycle, lifecycleOf } from "../store/lifecycle.ts";
 import { resetSchedules, scheduleProblems } from "../store/schedules.ts";
 import type { ConfigTransaction, Store } from "../store/store.ts";
+import { deployUserConfigs } from "../store/userConfigs.ts";
 import { waitForCommand, waitForDataPlanes } from "../waitForDataPlanes.ts";
 import { ensureFlowConfigs } from "./flowConfigs.ts";
 import { notFound } from "./inputs.ts";
@@ -135,6 +141,7 @@ async function writeDeploy(
   };
   await transaction.updateTable("instances").set(changes).where("id", "=", id).execute();
   if (lifecycle.length === 0) await resetSchedules(transaction, store, id);
+  await deployUserConfigs(transaction, store, id, configured.definition);
   const version = await touchInstance(transaction, id);
   const commandId = await enqueueCommand(transaction, "PREPARE_DEPLOY", {
     instanceId: id,
@@ -179,6 +186,10 @@ async function undoDeploy(
     .where("deployedAtMs", "=", after.deployedAtMs)
     .execute();
   await resetSchedules(transaction, store, before.id);
+  const { integrationId, deployedVersionId } = before;
+  const previous =
+    deployedVersionId === null ? null : await readVersion(transaction, integrationId, deployedVersionId);
+  if (previous !== null) await deployUserConfigs(transaction, store, before.id, previous.definition);
   return touchInstance(transaction, before.id);
 }
 

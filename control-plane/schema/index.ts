@@ -21,6 +21,7 @@ import "./requiredConfigVariables.ts";
 import "./configVariables.ts";
 import "./configVariableMutations.ts";
 import "./connectionMutations.ts";
+import "./userLevelConfigs.ts";
 import "./apiKeys.ts";
 import "./allowedAddresses.ts";
 import "./keyRotation.ts";

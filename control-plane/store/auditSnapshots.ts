@@ -43,6 +43,7 @@ const shownColumns = {
     "allowedAddressesJson",
   ],
   instanceFlowConfigs: ["instanceId", "stableKey", "allowedAddressesJson"],
+  userLevelConfigs: ["instanceId", "userId", "updatedAtMs"],
   apiKeys: [
     "ownerType",
     "ownerId",
@@ -72,6 +73,7 @@ const tablesOfType: Record<string, readonly ShownTable[]> = {
   Integration: ["integrations", "versions"],
   OrganizationSigningKey: ["signingKeys"],
   User: ["users"],
+  UserLevelConfig: ["userLevelConfigs"],
   UserToken: ["tokens"],
 };
 
@@ -182,7 +184,7 @@ async function customerOf(
     return (user?.["customerId"] as string | null | undefined) ?? null;
   }
   const instanceId =
-    table === "instanceFlowConfigs"
+    table === "instanceFlowConfigs" || table === "userLevelConfigs"
       ? row["instanceId"]
       : table === "apiKeys" && row["ownerType"] === "INSTANCE"
         ? row["ownerId"]

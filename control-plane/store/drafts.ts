@@ -8,6 +8,7 @@ import { readDefinition } from "./configuredVersions.ts";
 import { sealedConfigVarsOf } from "./configVariables.ts";
 import type { ConfigTransaction, Store } from "./store.ts";
 import type { ConfigTables } from "./tables.ts";
+import { deployUserConfigs } from "./userConfigs.ts";
 
 type IntegrationRow = ConfigTables["integrations"];
 
@@ -111,6 +112,7 @@ export async function saveDraft(
     })
     .where("id", "=", instanceId)
     .execute();
+  await deployUserConfigs(transaction, store, instanceId, definition);
   return integration;
 }
 

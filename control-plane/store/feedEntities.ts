@@ -15,6 +15,7 @@ import { keyStatus } from "./apiKeys.ts";
 import type { TouchedEntity } from "./feedVersions.ts";
 import type { ConfigDatabase, ConfigTransaction, Store } from "./store.ts";
 import type { ConfigTables } from "./tables.ts";
+import { deployedUserConfigs } from "./userConfigs.ts";
 
 type Database = ConfigDatabase | ConfigTransaction;
 type InstanceRow = ConfigTables["instances"];
@@ -190,6 +191,7 @@ async function readInstances(
       .execute(),
     (user) => user.customerId,
   );
+  const userConfigs = await deployedUserConfigs(database, ids);
   const flows = await readFlows(database, rows);
   return rows.flatMap((row) => {
     const digest = row.isSystem === 1 ? row.draftDigest : row.definitionDigest;
@@ -209,12 +211,11 @@ async function readInstances(
         id: row.customerId,
         externalId: row.externalId ?? "",
         name: row.customerName,
-        users: (users.get(row.customerId) ?? []).map(({ id, externalId, email, name }) => ({
-          id,
-          externalId,
-          email,
-          name,
-        })),
+        users: (users.get(row.customerId) ?? []).map(({ id, externalId, email, name }) => {
+          const user = { id, externalId, email, name };
+          const sealedConfigVars = userConfigs.get(`${row.id}/${id}`);
+          return sealedConfigVars === undefined ? user : { ...user, sealedConfigVars };
+        }),
       },
       token: row.token,
       allowedAddresses: JSON.parse(row.allowedAddressesJson) as string[],

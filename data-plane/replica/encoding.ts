@@ -41,7 +41,8 @@ type HeadFields = [
 ];
 type KeyFields = [id: string, hmac: string, expiresAtMs: number | null, revokedAtMs: number | null];
 type FlowFields = [flowConfigId: string, token: string, addresses: string[] | 0, ...keys: KeyFields[]];
-type UserFields = [id: string, externalId: string | null, email: string, name: string];
+/** `hasConfigVars` is there for users with config variables of their own: these are among the secrets. */
+type UserFields = [id: string, externalId: string | null, email: string, name: string, hasConfigVars?: 1];
 type OwnFields = [
   head: number,
   name: string,
@@ -89,11 +90,13 @@ export function encodeInstance(entity: InstanceEntity): EncodedInstance {
     id,
     externalId,
     name,
-    zeroIfEmpty(users.map((user): UserFields => [user.id, user.externalId, user.email, user.name])),
+    zeroIfEmpty(users.map(userFields)),
     entity.token,
     zeroIfEmpty(entity.allowedAddresses),
     ...flows,
   ];
+  for (const { sealedConfigVars } of users)
+    if (sealedConfigVars !== undefined) secrets.push(sealedConfigVars);
   return {
     head: JSON.stringify(head),
     own: JSON.stringify(own).slice(1, -1),
@@ -165,7 +168,12 @@ export function decodeInstance(
     versionId: head.versionId,
     versionNumber: head.versionNumber,
     definitionDigest: head.definitionDigest,
-    customer: { id: fields[3], externalId: fields[4], name: fields[5], users: decodeUsers(fields[6]) },
+    customer: {
+      id: fields[3],
+      externalId: fields[4],
+      name: fields[5],
+      users: decodeUsers(fields[6], sealed, nextSealed),
+    },
     token: fields[7],
     allowedAddresses: emptyIfZero(fields[8]),
     flows,
@@ -208,5 +216,19 @@ const zeroIfEmpty = <Item>(list: Item[] | undefined): Item[] | 0 =>
 
 const emptyIfZero = (list: string[] | 0): string[] => (list === 0 ? [] : list);
 
-const decodeUsers = (users: UserFields[] | 0): CustomerUserEntity[] =>
-  users === 0 ? [] : users.map(([id, externalId, email, name]) => ({ id, externalId, email, name }));
+const userFields = ({ id, externalId, email, name, sealedConfigVars }: CustomerUserEntity): UserFields =>
+  sealedConfigVars === undefined ? [id, externalId, email, name] : [id, externalId, email, name, 1];
+
+function decodeUsers(
+  users: UserFields[] | 0,
+  sealed: readonly string[] | null,
+  firstSealed: number,
+): CustomerUserEntity[] {
+  if (users === 0) return [];
+  let nextSealed = firstSealed;
+  return users.map(([id, externalId, email, name, hasConfigVars]) =>
+    hasConfigVars === 1
+      ? { id, externalId, email, name, sealedConfigVars: sealed === null ? "" : sealed[nextSealed++]! }
+      : { id, externalId, email, name },
+  );
+}
