@@ -2,6 +2,7 @@
 import type { Logger } from "pino";
 import type { Config } from "../shared/config.ts";
 import type { AuditLog } from "./audit.ts";
+import type { BulkReplayTicker } from "./bulkReplayTicker.ts";
 import type { ChangeFeed } from "./changeFeed.ts";
 import type { ControlMetrics } from "./metrics.ts";
 import type { RetryTicker } from "./retryTicker.ts";
@@ -30,6 +31,7 @@ export interface Services {
   audit: AuditLog;
   metrics: ControlMetrics;
   retries: Pick<RetryTicker, "wake">;
+  bulkReplays: Pick<BulkReplayTicker, "wake">;
   urls: Urls;
   log: Logger;
 }

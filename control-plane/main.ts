@@ -10,6 +10,7 @@ import { ConfigurationError, messageOf } from "../shared/errors.ts";
 import { loadMasterKey } from "../shared/secrets.ts";
 import { createAuditLog } from "./audit.ts";
 import { createAuthenticator, dataPlaneTokenFile, firstAdminToken } from "./auth.ts";
+import { startBulkReplayTicker } from "./bulkReplayTicker.ts";
 import { createChangeFeed } from "./changeFeed.ts";
 import type { Services } from "./context.ts";
 import { createMetrics } from "./metrics.ts";
@@ -50,8 +51,10 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
       listeningUrl(config.host, config.ingressPort, config.ingressTls !== null);
     const metrics = createMetrics({ store, feed, dataDir: config.dataDir });
     const retries = startRetryTicker({ store, feed, log });
+    const bulkReplays = startBulkReplayTicker({ store, feed, log });
     const services: Services = {
       retries,
+      bulkReplays,
       store,
       config,
       feed,
@@ -85,6 +88,7 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
         await stopRetention();
         await stopTokenRefresh();
         await retries.stop();
+        await bulkReplays.stop();
         await authenticator.stop();
         await store.close();
       },

@@ -8,6 +8,7 @@ import { removeOrphanStates } from "./store/flowStates.ts";
 import {
   executionBytes,
   pruneAuditLog,
+  pruneBulkReplays,
   pruneCommands,
   pruneOlderThan,
   pruneOldest,
@@ -68,6 +69,7 @@ export async function retentionStep(
   await expireLeases(store, nowMs);
   await failOrphans(store, nowMs - orphanAgeMs);
   await pruneCommands(store, nowMs - dayMs);
+  await pruneBulkReplays(store, nowMs - config.executionRetentionDays * dayMs);
   await pruneUnclaimedCommands(store, nowMs - unclaimedDays * dayMs);
   const audited = await pruneAuditLog(store, nowMs - config.auditRetentionDays * dayMs, stepRowsMax);
   onPruned("audit", audited);

@@ -7,6 +7,7 @@ import { createHash, randomBytes, randomFillSync } from "node:crypto";
 export type NodeType =
   | "ApiKey"
   | "AuditEvent"
+  | "BulkReplay"
   | "Command"
   | "Component"
   | "ComponentAction"

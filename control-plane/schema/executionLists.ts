@@ -214,6 +214,7 @@ interface ExecutionOwners {
   integrationId?: string | undefined;
   replayOf?: string | undefined;
   retryOf?: string | undefined;
+  bulkReplayId?: string | undefined;
 }
 
 const executionIdOf = (nodeId: string): string => inputId("InstanceExecutionResult", nodeId) ?? "";
@@ -240,6 +241,7 @@ export function pageOfExecutions(context: Context, args: ExecutionFilters, owner
   const isOfFew = [
     owners.replayOf,
     owners.retryOf,
+    owners.bulkReplayId,
     args.replayForExecution,
     args.retryForExecution,
     args.id,
@@ -267,7 +269,7 @@ export function pageOfExecutions(context: Context, args: ExecutionFilters, owner
 
 function withOwners(
   query: ExecutionQuery,
-  { integrationId, replayOf, retryOf }: ExecutionOwners,
+  { integrationId, replayOf, retryOf, bulkReplayId }: ExecutionOwners,
   args: ExecutionFilters,
 ): ExecutionQuery {
   let found = query;
@@ -278,6 +280,10 @@ function withOwners(
   }
   if (replayOf !== undefined) found = found.where("replayOf", "=", replayOf);
   if (retryOf !== undefined) found = found.where("retryOf", "=", retryOf);
+  if (bulkReplayId !== undefined)
+    found = found.where("executions.id", "in", (query) =>
+      query.selectFrom("bulkReplayItems").select("executionId").where("bulkReplayId", "=", bulkReplayId),
+    );
   if (args.instance_Isnull != null)
     found = found.where("instanceId", args.instance_Isnull ? "is" : "is not", null);
   for (const flow of [args.flow, args.flowConfig_Flow])

@@ -39,5 +39,6 @@ import "./reports.ts";
 import "./testRuns.ts";
 import "./replays.ts";
 import "./cancels.ts";
+import "./bulkReplays.ts";
 
 export const schema = builder.toSchema();

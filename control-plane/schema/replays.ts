@@ -1,7 +1,8 @@
 /** Replays: a kept request goes the whole way again, key check included, as a new execution. */
 import type { Context } from "../context.ts";
-import { type StartedExecution, startExecution } from "../store/startedExecutions.ts";
-import { readExecutionRequest, readRejectionRequest } from "../store/storedObjects.ts";
+import { startExecution } from "../store/startedExecutions.ts";
+import { notRouted, startReplay } from "../store/startedReplays.ts";
+import { readRejectionRequest } from "../store/storedObjects.ts";
 import { loadExecution } from "./executions.ts";
 import { notFound, requiredId } from "./inputs.ts";
 import { Execution, type ExecutionItem, Rejection } from "./instanceRefs.ts";
@@ -86,60 +87,10 @@ mutation("replayRejection", {
   }),
 });
 
-/** Where a replay goes is found out anew: until it is, the record belongs to the integration only. */
-const notRouted = {
-  instanceId: null,
-  customerId: null,
-  flowId: null,
-  flowConfigId: null,
-  flowStableKey: null,
-  flowName: null,
-} as const;
-
 async function replay(context: Context, execution: ExecutionItem): Promise<ExecutionItem> {
-  const request = await readExecutionRequest(context.store, execution.id);
-  if (request === null) {
+  const id = await startReplay(context, execution);
+  if (id === null)
     throw new InputError("id", "The execution's request is not stored, so it can't be sent again.");
-  }
-  const { integrationId, versionId, versionNumber, instanceId, flowStableKey } = execution;
-  const isDebug = execution.isDebug === 1;
-  const started = {
-    isTest: execution.isTest === 1,
-    isDebug,
-    integrationId,
-    versionId,
-    versionNumber,
-    replayOf: execution.id,
-    request,
-  };
-  const { customerId, flowId, flowConfigId, flowName } = execution;
-  let id: string;
-  if (execution.invokeType === "TEST_ENDPOINT") {
-    const test: StartedExecution = { ...started, ...notRouted, invokeType: "TEST_ENDPOINT" };
-    id = await startExecution(context, test, "TEST_ENDPOINT", (executionId) => ({
-      executionId,
-      integrationId,
-      isDebug,
-      request,
-    }));
-  } else if (execution.invokeType === "TEST" && instanceId !== null && flowStableKey !== null) {
-    const routed = { instanceId, customerId, flowId, flowConfigId, flowStableKey, flowName };
-    const test: StartedExecution = { ...started, ...routed, invokeType: "TEST" };
-    id = await startExecution(context, test, "RUN_FLOW", (executionId) => ({
-      executionId,
-      instanceId,
-      flowStableKey,
-      isDebug,
-      request,
-    }));
-  } else {
-    const webhook: StartedExecution = { ...started, ...notRouted, invokeType: "REPLAY" };
-    id = await startExecution(context, webhook, "REPLAY", (executionId) => ({
-      executionId,
-      replayOf: execution.id,
-      request,
-    }));
-  }
   return startedExecution(context, id);
 }
 

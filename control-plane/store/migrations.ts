@@ -315,4 +315,16 @@ export const executionMigrations: readonly string[] = [
   DROP TABLE oldStates;
   DROP TABLE stateOwners;
   `,
+  // Bulk replays; and indexes for lists of what failed, and by when executions ended.
+  `
+  CREATE TABLE bulkReplays (
+    id TEXT PRIMARY KEY, state TEXT NOT NULL, filterJson TEXT NOT NULL, perSecond INTEGER NOT NULL, total INTEGER NOT NULL,
+    replayed INTEGER NOT NULL, skipped INTEGER NOT NULL, cursorAtMs INTEGER NOT NULL, cursorId TEXT NOT NULL,
+    pendingJson TEXT, createdBy TEXT NOT NULL, createdAtMs INTEGER NOT NULL, finishedAtMs INTEGER
+  ) WITHOUT ROWID;
+  CREATE INDEX bulkReplaysOpen ON bulkReplays (state);
+  CREATE TABLE bulkReplayItems (executionId TEXT PRIMARY KEY, bulkReplayId TEXT NOT NULL) WITHOUT ROWID;
+  CREATE INDEX bulkReplayItemsOf ON bulkReplayItems (bulkReplayId);
+  CREATE INDEX executionsFailed ON executions (startedAtMs) WHERE status = 'FAILED';
+  `,
 ];

@@ -80,6 +80,11 @@ export async function pruneCommands(store: Store, beforeMs: number): Promise<voi
     .execute();
 }
 
+/** Deletes bulk replays that ended before `beforeMs`; what they made is kept as long as other executions. */
+export async function pruneBulkReplays(store: Store, beforeMs: number): Promise<void> {
+  await store.executions.deleteFrom("bulkReplays").where("finishedAtMs", "<", beforeMs).execute();
+}
+
 /** Deletes what was meant for data planes that have not come for it since `beforeMs`. */
 export async function pruneUnclaimedCommands(store: Store, beforeMs: number): Promise<void> {
   await store.config

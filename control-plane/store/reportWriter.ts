@@ -4,6 +4,7 @@
  */
 import type { ExecutionEvent, RejectionEvent, ReportEvent } from "../../shared/reports.ts";
 import type { Sqlite } from "../../shared/sqlite.ts";
+import { type BulkReplayWriter, openBulkReplayWriter } from "./bulkReplayWriter.ts";
 import { eventParts, type KnownParts, partsLength } from "./eventParts.ts";
 import { openExecutionBuckets } from "./executionBuckets.ts";
 import { openStateWriter } from "./flowStates.ts";
@@ -31,6 +32,7 @@ export interface ReportWriter {
   /** The record of an execution that the control plane starts itself, with its request. */
   insertStarted(row: StartedRow, requestJson: string): void;
   readonly retries: RetryWriter;
+  readonly bulkReplays: BulkReplayWriter;
   /** Deletes executions with all that was reported of them. */
   remove(ids: readonly string[]): void;
   /** Deletes what the flows of an instance or integration keep. */
@@ -122,6 +124,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
     .pluck();
   const knownParts = openKnownParts(executions);
   const retries = openRetryWriter(executions);
+  const bulkReplays = openBulkReplayWriter(executions);
   const states = openStateWriter(executions, config);
 
   const isTest = ({ invokeType, target: { instanceId, customerId } }: ExecutionEvent): 0 | 1 => {
@@ -273,6 +276,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
 
   return {
     retries,
+    bulkReplays,
     transaction(work) {
       try {
         return executions.transaction(work)();
@@ -301,6 +305,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
         deleteEvents.run(id);
         deleteExecution.run(id);
         retries.remove(id);
+        bulkReplays.remove(id);
       }
       buckets.removeEmpty();
     },

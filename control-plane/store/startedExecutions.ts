@@ -31,7 +31,7 @@ export interface StartedExecution {
   request: StoredRequest;
 }
 
-type StartingKind = Exclude<CommandKind, "PREPARE_DEPLOY" | "RETRY">;
+export type StartingKind = Exclude<CommandKind, "PREPARE_DEPLOY" | "RETRY">;
 
 /** Returns the execution's id. */
 export async function startExecution<Kind extends StartingKind>(

@@ -41,6 +41,8 @@ export interface ExecutionTables {
   executionSteps: ExecutionStepsTable;
   rejections: RejectionsTable;
   retries: RetriesTable;
+  bulkReplays: BulkReplaysTable;
+  bulkReplayItems: BulkReplayItemsTable;
   flowStates: FlowStatesTable;
 }
 
@@ -393,6 +395,33 @@ interface ExecutionsTable {
   retryNextAtMs: number | null;
   /** A `ResultType`; null where it ran to its end, or has not ended. */
   resultType: string | null;
+}
+
+/** The failed executions of a time, being repeated. */
+interface BulkReplaysTable {
+  id: string;
+  state: "RUNNING" | "DONE" | "CANCELED";
+  /** A `BulkReplayFilter`. */
+  filterJson: string;
+  perSecond: number;
+  /** What there was to repeat when it began, counted up to a bound. */
+  total: number;
+  replayed: number;
+  /** Passed over, since their requests were not stored any more. */
+  skipped: number;
+  /** It has come up to this one. */
+  cursorAtMs: number;
+  cursorId: string;
+  /** Commands of records that are there already; null where all are queued. */
+  pendingJson: string | null;
+  createdBy: string;
+  createdAtMs: number;
+  finishedAtMs: number | null;
+}
+
+interface BulkReplayItemsTable {
+  executionId: string;
+  bulkReplayId: string;
 }
 
 /** `STARTING`: its record is there, and its command may be. */
