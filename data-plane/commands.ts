@@ -4,7 +4,9 @@ import type { Command, CommandResult } from "../shared/commands.ts";
 import { flowByStableKey } from "../shared/definition.ts";
 import { type ExecutionErrorCode, messageOf } from "../shared/errors.ts";
 import type { InvokeType, StoredRequest } from "../shared/reports.ts";
+import type { MasterKey } from "../shared/secrets.ts";
 import { type AdmissionRequest, admit } from "./admission.ts";
+import { runDataSource } from "./dataSources.ts";
 import type { Executions } from "./executions.ts";
 import { invokeFlow } from "./invokeFlow.ts";
 import { keyChecksOfCommands } from "./keyChecks.ts";
@@ -19,7 +21,8 @@ export interface CommandsOptions {
   replica: ReplicaReader;
   parser: BodyParser;
   executions: Pick<Executions, "accept" | "append" | "cancel" | "fail">;
-  runner: Pick<Runner, "prepare">;
+  runner: Pick<Runner, "prepare" | "runDataSource">;
+  masterKey: MasterKey;
   logger: Logger;
 }
 
@@ -84,6 +87,8 @@ export function startCommands(options: CommandsOptions): Commands {
 
 async function carryOut(options: CommandsOptions, command: Command): Promise<CommandResult> {
   try {
+    if (command.kind === "RUN_DATA_SOURCE")
+      return { id: command.id, ...(await runDataSource(options, command.payload)) };
     return { id: command.id, error: await perform(options, command) };
   } catch (error) {
     options.logger.error(
@@ -94,7 +99,10 @@ async function carryOut(options: CommandsOptions, command: Command): Promise<Com
   }
 }
 
-function perform(options: CommandsOptions, command: Command): Promise<string | null> {
+function perform(
+  options: CommandsOptions,
+  command: Exclude<Command, { kind: "RUN_DATA_SOURCE" }>,
+): Promise<string | null> {
   switch (command.kind) {
     case "RUN_FLOW":
       return runFlow(options, command.payload);

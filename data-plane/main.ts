@@ -211,6 +211,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     replica: reader,
     parser,
     executions,
+    masterKey: masterKeys.ring,
     runner,
     logger,
   });

@@ -13,7 +13,9 @@ import { BundleRefusedError, BundleTimeoutError, createBundles, type FetchBundle
 import { type ContextFacts, createContextCompiler, type RunContext } from "./contexts.ts";
 import type {
   BundlePlace,
+  DataSourceWork,
   HttpResponse,
+  PrepareWork,
   ReportTexts,
   RunResult,
   StateTexts,
@@ -79,6 +81,11 @@ export interface Runner {
   start(runs: readonly Run[]): void;
   /** Null where a version's components are here and have all that its flows call; else a sentence. */
   prepare(definition: Definition): Promise<string | null>;
+  /** Calls a data source of one of these packages (component key to digest). */
+  runDataSource(
+    digestByKey: Record<string, string>,
+    work: DataSourceWork,
+  ): Promise<Pick<WorkEnd, "error" | "result">>;
   /** Ends the run of this execution; false where no thread has it. */
   cancel(executionId: string, reason: string): boolean;
   idle(): boolean;
@@ -96,6 +103,8 @@ export interface RunnerOptions {
 
 /** Fetching and loading a version's components, when an instance is deployed. */
 const prepareTimeoutMs = 30_000;
+/** Somebody looks at a wizard and waits. */
+const dataSourceTimeoutMs = 20_000;
 
 export function createRunner(options: RunnerOptions): Runner {
   const { config, logger } = options;
@@ -148,19 +157,24 @@ export function createRunner(options: RunnerOptions): Runner {
     }
   }
 
-  async function prepare(definition: Definition): Promise<string | null> {
-    const digests = Object.values(definition.bundles);
+  /** Work that is no run of a flow, in a thread, with its packages at hand. */
+  async function workAside(
+    digestByKey: Record<string, string>,
+    work: Omit<PrepareWork, "bundles">,
+    timeoutMs: number,
+  ): Promise<Pick<WorkEnd, "error" | "result">> {
+    const digests = Object.values(digestByKey);
     active++;
     try {
       await hold(digests, prepareTimeoutMs);
     } catch (error) {
       active--;
-      return describeFailure(error).message;
+      return { error: describeFailure(error).message, result: null };
     }
     const end = await new Promise<WorkEnd>((resolve) =>
       threads.run({
-        work: { kind: "prepare", bundles: placesOf(definition), steps: stepsOf(definition) },
-        timeoutMs: prepareTimeoutMs,
+        work: { kind: "prepare", bundles: placesOf(digestByKey), ...work },
+        timeoutMs,
         onReports() {},
         onTrigger() {},
         onRerun() {},
@@ -169,12 +183,12 @@ export function createRunner(options: RunnerOptions): Runner {
     );
     bundles.release(digests);
     active--;
-    return end.error;
+    return end;
   }
 
-  const placesOf = (definition: Definition): Record<string, BundlePlace> =>
+  const placesOf = (digestByKey: Record<string, string>): Record<string, BundlePlace> =>
     Object.fromEntries(
-      Object.entries(definition.bundles).map(([componentKey, digest]) => [
+      Object.entries(digestByKey).map(([componentKey, digest]) => [
         componentKey,
         { digest, folder: bundles.folderOf(digest) },
       ]),
@@ -191,7 +205,12 @@ export function createRunner(options: RunnerOptions): Runner {
       }
       if (jobs.length > 0) threads.runAll(jobs);
     },
-    prepare,
+    async prepare(definition) {
+      const work = { steps: stepsOf(definition) };
+      return (await workAside(definition.bundles, work, prepareTimeoutMs)).error;
+    },
+    runDataSource: (digestByKey, dataSource) =>
+      workAside(digestByKey, { steps: [], dataSource }, dataSourceTimeoutMs),
     cancel: threads.cancel,
     idle: () => active === 0,
     async stop() {

@@ -260,8 +260,8 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       entry.sent = ++room.sent;
       if (work.kind === "prepare") {
         sendBatch();
-        const { bundles, steps } = work;
-        room.thread.send({ kind: "prepare", id: entry.id, work: { bundles, steps } });
+        const { bundles, steps, dataSource } = work;
+        room.thread.send({ kind: "prepare", id: entry.id, work: { bundles, steps, dataSource } });
         continue;
       }
       const isAlone = entry.weight > aloneBytes;

@@ -1,5 +1,7 @@
 /** What the control plane wants done by a data plane: durable rows, leased by one data plane, idempotent by id. */
+import type { InputValue } from "./definition.ts";
 import type { InvokeType, StoredRequest } from "./reports.ts";
+import type { PartReference } from "./requiredConfigVars.ts";
 
 export type Command = { id: string; attempts: number } & (
   | {
@@ -67,7 +69,27 @@ export type Command = { id: string; attempts: number } & (
       kind: "PREPARE_DEPLOY";
       payload: { instanceId: string; definitionDigest: string };
     }
+  | {
+      /** Run a data source of a component, with what an instance was configured with so far. */
+      kind: "RUN_DATA_SOURCE";
+      payload: {
+        dataSource: PartReference;
+        /** Of the component's package. */
+        digest: string;
+        inputs: Record<string, InputValue>;
+        /** JSON of `ConfigVarValues`, sealed (purpose `configVars`). */
+        sealedConfigVars: string;
+        attributes: DataSourceAttributes;
+      };
+    }
 );
+
+/** What a data source's context says of whom it runs for. */
+export interface DataSourceAttributes {
+  customer: { id: string; externalId: string; name: string };
+  instance: { id: string; name: string };
+  user: { id: string; email: string; name: string; externalId: string };
+}
 
 export type CommandKind = Command["kind"];
 
@@ -75,4 +97,6 @@ export interface CommandResult {
   id: string;
   /** A sentence for the admin, or null where it went well. */
   error: string | null;
+  /** JSON of what it gave, for commands that are asked for something. */
+  result?: string;
 }

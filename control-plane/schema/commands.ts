@@ -8,6 +8,7 @@ import { mutation } from "./payloads.ts";
 const leasedAtOnceMax = 100;
 const completedAtOnceMax = 1000;
 const errorLengthMax = 10_000;
+const resultLengthMax = 4 * 1024 * 1024;
 const dataPlaneIdCheck = z
   .string()
   .min(1, "This field may not be blank.")
@@ -33,7 +34,13 @@ mutation("leaseCommands", {
 });
 
 const resultsCheck = z
-  .array(z.object({ id: z.string(), error: z.string().nullable() }))
+  .array(
+    z.object({
+      id: z.string(),
+      error: z.string().nullable(),
+      result: z.string().max(resultLengthMax).optional(),
+    }),
+  )
   .max(completedAtOnceMax, `At most ${completedAtOnceMax} at once.`);
 
 mutation("completeCommands", {
@@ -44,14 +51,15 @@ mutation("completeCommands", {
     results: t.field({
       type: "JSON",
       required: true,
-      description: "A list of {id, error}; error is null where it went well.",
+      description:
+        "A list of {id, error, result}; error is null where it went well, result is JSON where something was asked for.",
     }),
   }),
   check: z.object({ dataPlaneId: dataPlaneIdCheck, results: resultsCheck }),
   resolve: async ({ results }, { store }) => {
-    const bounded = (results as CommandResult[]).map(({ id, error }) => ({
-      id,
-      error: error?.slice(0, errorLengthMax) ?? null,
+    const bounded = (results as CommandResult[]).map((result) => ({
+      ...result,
+      error: result.error?.slice(0, errorLengthMax) ?? null,
     }));
     await completeCommands(store, bounded);
     return { isDone: true };

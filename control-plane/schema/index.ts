@@ -22,6 +22,7 @@ import "./configVariables.ts";
 import "./configVariableMutations.ts";
 import "./connectionMutations.ts";
 import "./userLevelConfigs.ts";
+import "./dataSources.ts";
 import "./apiKeys.ts";
 import "./allowedAddresses.ts";
 import "./keyRotation.ts";

@@ -394,6 +394,12 @@ async function loadVariables(
   }));
 }
 
+/** The variables of one user's configuration. */
+export async function loadUserVariables(context: Context, configId: string): Promise<ConfigVariableItem[]> {
+  const item = await loadConfig(context, configId);
+  return item === null ? [] : loadVariables(context, item);
+}
+
 async function loadVariable(context: Context, id: string): Promise<UserVariableItem | null> {
   const slash = id.indexOf("/");
   const item = slash < 0 ? null : await loadConfig(context, id.slice(0, slash));

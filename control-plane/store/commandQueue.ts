@@ -5,6 +5,7 @@
 import { sql } from "kysely";
 import type { Command, CommandKind, CommandResult } from "../../shared/commands.ts";
 import { newId } from "../../shared/ids.ts";
+import { sealResult } from "./commandResults.ts";
 import type { ConfigTransaction, Store } from "./store.ts";
 
 export type CommandPayload<Kind extends CommandKind> = Extract<Command, { kind: Kind }>["payload"];
@@ -84,10 +85,15 @@ export async function leaseCommands(
 export async function completeCommands(store: Store, results: readonly CommandResult[]): Promise<void> {
   const failed = await store.config.transaction().execute(async (transaction) => {
     const ended: EndedCommand[] = [];
-    for (const { id, error } of results) {
+    for (const { id, error, result } of results) {
       const row = await transaction
         .updateTable("commands")
-        .set({ state: error === null ? "DONE" : "FAILED", error, finishedAtMs: Date.now() })
+        .set({
+          state: error === null ? "DONE" : "FAILED",
+          error,
+          sealedResult: result === undefined ? null : sealResult(store, result),
+          finishedAtMs: Date.now(),
+        })
         .where("id", "=", id)
         .where("state", "in", ["QUEUED", "LEASED"])
         .returning(["kind", "payloadJson", "error"])

@@ -24,7 +24,7 @@ export type CompleteCommandsInput = {
   clientMutationId?: string | number | null | undefined;
   /** The data plane that carried them out. */
   dataPlaneId: string;
-  /** A list of {id, error}; error is null where it went well. */
+  /** A list of {id, error, result}; error is null where it went well, result is JSON where something was asked for. */
   results: unknown;
 };
 

@@ -131,7 +131,7 @@ function findTarget(scope: RunScope, target: InvokeTarget) {
   return { component, componentKey, key: String(target.key) };
 }
 
-function createLogger(capture: RunCapture, stepName: string): Record<string, unknown> {
+export function createLogger(capture: RunCapture, stepName: string): Record<string, unknown> {
   return {
     trace: (...args: unknown[]) => capture.log("TRACE", args, stepName),
     debug: (...args: unknown[]) => capture.log("DEBUG", args, stepName),

@@ -3,10 +3,12 @@
  * (secrets already unsealed: the master key stays outside) and answers with plain data. What is the same for
  * many runs is sent once, as code and context, and named by number; runs come in batches of bytes (runBatch.ts).
  */
-import type { ActionReference, Flow } from "../../shared/definition.ts";
+import type { DataSourceAttributes } from "../../shared/commands.ts";
+import type { ActionReference, Flow, InputValue } from "../../shared/definition.ts";
 import type { ExecutionErrorCode } from "../../shared/errors.ts";
 import type { OutboundSettings } from "../../shared/outbound.ts";
 import type { ExecutionPart, StoredRequest } from "../../shared/reports.ts";
+import type { PartReference } from "../../shared/requiredConfigVars.ts";
 
 /** A private component's package, unpacked. */
 export interface BundlePlace {
@@ -83,6 +85,16 @@ export interface RunMeta {
 export interface PrepareWork {
   bundles: Record<string, BundlePlace>;
   steps: { flowName: string; isTrigger: boolean; action: ActionReference }[];
+  /** What to run once they are loaded. */
+  dataSource?: DataSourceWork | undefined;
+}
+
+/** A data source to call: its `{result, supplementalData}` is the data of the work's result. */
+export interface DataSourceWork {
+  dataSource: PartReference;
+  inputs: Record<string, InputValue>;
+  configVars: Record<string, unknown>;
+  attributes: DataSourceAttributes;
 }
 
 /**

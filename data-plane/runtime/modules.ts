@@ -20,6 +20,7 @@ export interface LoadedComponent {
   key?: string;
   actions: Record<string, LoadedAction>;
   triggers: Record<string, LoadedAction>;
+  dataSources?: Record<string, LoadedAction>;
 }
 
 export class BundleError extends Error {
@@ -98,7 +99,12 @@ function loadComponent(folder: string): LoadedComponent {
   if (typeof component !== "object" || component === null) {
     throw new BundleError("The component's index.js exports no component.");
   }
-  return { key: component.key, actions: component.actions ?? {}, triggers: component.triggers ?? {} };
+  return {
+    key: component.key,
+    actions: component.actions ?? {},
+    triggers: component.triggers ?? {},
+    dataSources: component.dataSources ?? {},
+  };
 }
 
 function sizeOf(folder: string): number {

@@ -12,11 +12,13 @@ import { createCapture, currentRun, type RunCapture } from "./capture.ts";
 import { refusingConfigVars } from "./configVars.ts";
 import { componentOf } from "./context.ts";
 import { createContexts, type ThreadContext } from "./contexts.ts";
+import { callDataSource } from "./dataSource.ts";
 import { runFlow } from "./flowRun.ts";
 import { installGuards } from "./guards.ts";
 import { lastWordsWriter } from "./lastWords.ts";
 import { installLeftovers } from "./leftovers.ts";
 import type {
+  DataSourceWork,
   FromThread,
   PlainEnds,
   PrepareWork,
@@ -30,7 +32,7 @@ import type {
 } from "./messages.ts";
 import { createModules } from "./modules.ts";
 import { installOutbound } from "./outbound.ts";
-import { createRedactor, withHeaderSecrets } from "./redaction.ts";
+import { createRedactor, secretsOf, withHeaderSecrets } from "./redaction.ts";
 import { requestJsonOf } from "./requestJson.ts";
 import { decodeRuns, type ReceivedRun } from "./runBatch.ts";
 import { RunError } from "./runError.ts";
@@ -275,7 +277,37 @@ function sendProgress(ageMs: number): void {
 
 function beginPrepare(id: number, work: PrepareWork): void {
   lastWords.take();
-  sendEnd(id, prepare(work));
+  const end = prepare(work);
+  if (work.dataSource === undefined || end.status === "FAILED") sendEnd(id, end);
+  else startDataSource(id, work.bundles, work.dataSource);
+}
+
+/** Like a run of its own, so that what it does to the thread is charged to it. */
+function startDataSource(id: number, bundles: PrepareWork["bundles"], work: DataSourceWork): void {
+  const capture = createCapture({
+    part: "FLOW",
+    firstSequence: 0,
+    redactor: createRedactor(secretsOf(work.configVars, {})),
+    writeWord: (kind, number, json) => lastWords.write(id, kind, number, json),
+    onNoRoom: makeRoom,
+    fail: (code, message) => end(failedEnd(code, capture.shown(message))),
+  });
+  const place: RunPlace = { capture };
+  running.set(id, place);
+  function end(outcome: Omit<WorkEnd, "endedAtMs">): void {
+    if (capture.isClosed()) return;
+    capture.close();
+    running.delete(id);
+    place.capture = null;
+    sendEnd(id, { ...outcome, endedAtMs: Date.now() });
+    if (running.size === 0) lastWords.clear();
+  }
+  currentRun.run(capture, () => {
+    callDataSource({ bundles, work, modules, capture, memoryMb }).then(
+      (data) => end({ ...failedEnd(null, ""), status: "SUCCEEDED", error: null, result: { data } }),
+      (error: unknown) => end(failedEnd("INTERNAL", capture.shown(messageOf(error)))),
+    );
+  });
 }
 
 function prepare(work: PrepareWork): WorkEnd {
