@@ -85,6 +85,8 @@ export interface StepReport {
   sequence: number;
   stepName: string;
   stepStableKey: string;
+  /** The loops that the step ran in, outermost first, each with its iteration: `Pages[2]/Orders[0]`. */
+  loopPath?: string;
   startedAtMs: number;
   endedAtMs: number;
   error: string | null;

@@ -181,6 +181,17 @@ describe("loops", () => {
       "Over Lists",
       "After",
     ]);
+    expect(steps.map((step) => step.loopPath)).toEqual([
+      undefined,
+      "Over Lists[0]/Over Items[0]",
+      "Over Lists[0]/Over Items[1]",
+      "Over Lists[0]",
+      "Over Lists[1]",
+      "Over Lists[2]/Over Items[0]",
+      "Over Lists[2]",
+      undefined,
+      undefined,
+    ]);
   });
 
   test("go over an object's members, and a number of times until they are left", async () => {

@@ -110,6 +110,15 @@ builder.objectFields(Execution, (execution) => ({
     },
     ExecutionConnection,
   ),
+  invokedExecutions: execution.connection(
+    {
+      type: Execution,
+      description: "The executions that this one's flow started by invoking flows.",
+      args: executionFilters,
+      resolve: ({ id }, args, context) => pageOfExecutions(context, args, { invokedBy: id }),
+    },
+    ExecutionConnection,
+  ),
   retryAttempts: execution.connection(
     {
       type: Execution,
@@ -215,6 +224,7 @@ interface ExecutionOwners {
   replayOf?: string | undefined;
   retryOf?: string | undefined;
   bulkReplayId?: string | undefined;
+  invokedBy?: string | undefined;
 }
 
 const executionIdOf = (nodeId: string): string => inputId("InstanceExecutionResult", nodeId) ?? "";
@@ -242,6 +252,7 @@ export function pageOfExecutions(context: Context, args: ExecutionFilters, owner
     owners.replayOf,
     owners.retryOf,
     owners.bulkReplayId,
+    owners.invokedBy,
     args.replayForExecution,
     args.retryForExecution,
     args.id,
@@ -269,7 +280,7 @@ export function pageOfExecutions(context: Context, args: ExecutionFilters, owner
 
 function withOwners(
   query: ExecutionQuery,
-  { integrationId, replayOf, retryOf, bulkReplayId }: ExecutionOwners,
+  { integrationId, replayOf, retryOf, bulkReplayId, invokedBy }: ExecutionOwners,
   args: ExecutionFilters,
 ): ExecutionQuery {
   let found = query;
@@ -284,6 +295,7 @@ function withOwners(
     found = found.where("executions.id", "in", (query) =>
       query.selectFrom("bulkReplayItems").select("executionId").where("bulkReplayId", "=", bulkReplayId),
     );
+  if (invokedBy !== undefined) found = found.where("invokedBy", "=", invokedBy);
   if (args.instance_Isnull != null)
     found = found.where("instanceId", args.instance_Isnull ? "is" : "is not", null);
   for (const flow of [args.flow, args.flowConfig_Flow])

@@ -76,6 +76,7 @@ const executionShape = z.object({
         sequence: count,
         stepName: text,
         stepStableKey: text,
+        loopPath: text.optional(),
         startedAtMs: time,
         endedAtMs: time,
         error: optionalText,
@@ -229,6 +230,7 @@ const isStep = (value: unknown): boolean =>
   isCount(value["sequence"]) &&
   isText(value["stepName"]) &&
   isText(value["stepStableKey"]) &&
+  (value["loopPath"] === undefined || isText(value["loopPath"])) &&
   isCount(value["startedAtMs"]) &&
   isCount(value["endedAtMs"]) &&
   isTextOrNull(value["error"]) &&

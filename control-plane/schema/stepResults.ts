@@ -31,6 +31,7 @@ const stepsOf = (database: ExecutionDatabase) =>
       "part",
       "stepName",
       "stepStableKey",
+      "loopPath",
       "startedAtMs",
       "endedAtMs",
       "error",
@@ -57,6 +58,11 @@ builder.node(StepResult, {
     stepName: t.exposeString("stepName", { description: "The step's name." }),
     displayStepName: t.exposeString("stepName", { description: "The step's name, as it is shown." }),
     stepStableKey: t.exposeString("stepStableKey", { description: "The step's stable key." }),
+    loopPath: t.exposeString("loopPath", {
+      nullable: true,
+      description:
+        "The loops that it ran in, outermost first, each with the number of its iteration: Pages[2]/Orders[0]. Null outside of loops.",
+    }),
     part: t.field({
       type: ExecutionPartType,
       description: "Whether it is a step of the preprocess flow.",

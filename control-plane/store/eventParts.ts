@@ -60,6 +60,7 @@ export function eventParts(event: ExecutionEvent, known: KnownParts | null): Eve
       step.isTruncated ? 1 : 0,
       result.length,
       offset,
+      ...(step.loopPath === undefined ? [] : [step.loopPath]),
     ];
     offset += result.length;
     return row;

@@ -327,4 +327,15 @@ export const executionMigrations: readonly string[] = [
   CREATE INDEX bulkReplayItemsOf ON bulkReplayItems (bulkReplayId);
   CREATE INDEX executionsFailed ON executions (startedAtMs) WHERE status = 'FAILED';
   `,
+  // In which loops a step ran; whom an execution's flow invoked.
+  `
+  DROP VIEW executionSteps;
+  CREATE VIEW executionSteps AS
+    SELECT executionId, attempt, step.value ->> 1 AS sequence, step.value ->> 0 AS part, step.value ->> 2 AS stepName,
+      step.value ->> 3 AS stepStableKey, step.value ->> 4 AS startedAtMs, step.value ->> 5 AS endedAtMs,
+      step.value ->> 6 AS error, step.value ->> 7 AS isTruncated,
+      substr(stepResults, (step.value ->> 9) + 1, step.value ->> 8) AS results, step.value ->> 10 AS loopPath
+    FROM executionEvents, json_each(stepsJson) AS step;
+  CREATE INDEX executionsByInvoker ON executions (invokedBy) WHERE invokedBy IS NOT NULL;
+  `,
 ];

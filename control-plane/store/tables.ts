@@ -493,6 +493,8 @@ interface ExecutionStepsTable {
   part: string;
   stepName: string;
   stepStableKey: string;
+  /** Null outside of loops. */
+  loopPath: string | null;
   startedAtMs: number;
   endedAtMs: number;
   error: string | null;

@@ -39,7 +39,13 @@ export interface RunCapture {
   stepName: string | null;
   step(
     step: Step,
-    ended: { startedAtMs: number; error: string | null; data: unknown; contentType?: string },
+    ended: {
+      startedAtMs: number;
+      error: string | null;
+      data: unknown;
+      contentType?: string;
+      loopPath?: string;
+    },
   ): void;
   /** A text with the run's secrets taken out, cut to a line's length. */
   shown(text: string): string;
@@ -137,7 +143,7 @@ export function createCapture(options: CaptureOptions): RunCapture {
       if (data !== undefined) capture.log("INFO", [data]);
       openSection = null;
     },
-    step(step, { startedAtMs, error, data, contentType }) {
+    step(step, { startedAtMs, error, data, contentType, loopPath }) {
       if (isClosed) return;
       const { results, isTruncated } = encodeResults(data, contentType, redactor);
       const number = sequence++;
@@ -145,7 +151,7 @@ export function createCapture(options: CaptureOptions): RunCapture {
       keep(
         "step",
         number,
-        `{"part":"${part}","sequence":${number},"stepName":${stringify(step.name)},"stepStableKey":${stringify(step.stableKey)},"startedAtMs":${startedAtMs},"endedAtMs":${Date.now()},"error":${stringify(shownError)},"results":"${results}","isTruncated":${isTruncated}}`,
+        `{"part":"${part}","sequence":${number},"stepName":${stringify(step.name)},"stepStableKey":${stringify(step.stableKey)},${loopPath === undefined ? "" : `"loopPath":${stringify(loopPath)},`}"startedAtMs":${startedAtMs},"endedAtMs":${Date.now()},"error":${stringify(shownError)},"results":"${results}","isTruncated":${isTruncated}}`,
       );
     },
     shown: (text) => clip(redactor.text(text).toWellFormed()),

@@ -183,7 +183,7 @@ function failStep(
 function record(walk: Walk, step: Step, ended: Parameters<RunScope["capture"]["step"]>[1]): void {
   const { capture } = walk.scope;
   const isKept = walk.loopPath === "" || walk.recordsLeft-- > 0;
-  if (isKept) capture.step(step, ended);
+  if (isKept) capture.step(step, walk.loopPath === "" ? ended : { ...ended, loopPath: walk.loopPath });
   else if (walk.recordsLeft === -1)
     capture.log("WARN", [
       `The results of steps in loops are recorded ${loopRecordsMax} times in a run: those that follow are not, and run all the same.`,
