@@ -28,8 +28,26 @@ const packageWaitMs = 15_000;
 /** Uploads the code and imports the definition as the draft of the integration with that name. */
 export async function importBuilt(api: Api, built: BuiltIntegration): Promise<string> {
   const { component, folder, yaml } = built;
+  await publishBuilt(api, component, folder, true);
+  const { integration } = accepted(
+    (await request(api, importIntegrationMutation, { definition: yaml })).importIntegration,
+  );
+  if (!integration) throw new ApiError("importIntegration returned no integration.");
+  const { iconPath } = component.display;
+  if (iconPath) await setIcon(api, integration.id, join(folder, iconPath));
+  return integration.id;
+}
+
+/** Uploads a built component, and waits until it can be used. */
+export async function publishBuilt(
+  api: Api,
+  component: BuiltComponent,
+  folder: string,
+  isCodeNative: boolean,
+): Promise<void> {
+  const input = componentInput(component, isCodeNative);
   const { publishResult } = accepted(
-    (await request(api, publishComponentMutation, { input: componentInput(component) })).publishComponent,
+    (await request(api, publishComponentMutation, { input })).publishComponent,
   );
   if (!publishResult) throw new ApiError("publishComponent returned no upload addresses.");
   const zipFile = join(tmpdir(), `switchyard-${component.key}.zip`);
@@ -39,13 +57,6 @@ export async function importBuilt(api: Api, built: BuiltIntegration): Promise<st
     "application/zip",
   );
   await packageReady(api, component.key, publishResult.component.versionNumber);
-  const { integration } = accepted(
-    (await request(api, importIntegrationMutation, { definition: yaml })).importIntegration,
-  );
-  if (!integration) throw new ApiError("importIntegration returned no integration.");
-  const { iconPath } = component.display;
-  if (iconPath) await setIcon(api, integration.id, join(folder, iconPath));
-  return integration.id;
 }
 
 /** Publishes the draft as the next version. */
@@ -87,7 +98,7 @@ async function setIcon(api: Api, integrationId: string, file: string): Promise<v
 }
 
 /** The description of the component: its functions are in the package, so JSON is all that is sent. */
-function componentInput(component: BuiltComponent): PublishComponentInput {
+function componentInput(component: BuiltComponent, isCodeNative: boolean): PublishComponentInput {
   const { key, display, documentationUrl, actions, triggers, dataSources, connections } = component;
   const listed = (functions: Record<string, object>): object[] =>
     Object.values(functions).map((entry) => ({
@@ -95,7 +106,13 @@ function componentInput(component: BuiltComponent): PublishComponentInput {
       examplePayload: JSON.stringify("examplePayload" in entry ? (entry.examplePayload ?? {}) : {}),
     }));
   const input = {
-    definition: { key, display, documentationUrl, public: component.public, forCodeNativeIntegration: true },
+    definition: {
+      key,
+      display,
+      documentationUrl,
+      public: component.public,
+      forCodeNativeIntegration: isCodeNative,
+    },
     actions: listed(actions),
     triggers: listed(triggers),
     dataSources: listed(dataSources),
