@@ -42,7 +42,8 @@ export function fanOutOf(
   const rootId = isFurther ? invocation.rootId : meta.id;
   const hasNext = batches.paginationStateJson !== null;
   return {
-    meta,
+    // Of one that a preprocess flow has routed: where to.
+    meta: { ...meta, route: plan.route },
     body: hasNext && body !== null ? Buffer.from(body).toString("base64") : null,
     queueKey: queueKey(plan, rootId, batches.concurrentBatchLimit),
     rootId,
@@ -165,7 +166,7 @@ function entriesOf(fanOut: FanOut): { meta: EntryMeta; body: Uint8Array | null }
   if (paginationStateJson === null) return entries;
   const invocation: Invocation = { kind: "page", isDeploy, rootId, page: page + 1, paginationStateJson };
   const next = {
-    meta: metaOf(fanOut, invocation, "next"),
+    meta: metaOf(fanOut, invocation, batchJsons.length),
     body: body === null ? null : Buffer.from(body, "base64"),
   };
   return [...entries, next];
@@ -175,13 +176,13 @@ function entriesOf(fanOut: FanOut): { meta: EntryMeta; body: Uint8Array | null }
 function metaOf(
   { meta, queueKey, rootId, endedAtMs }: FanOut,
   invocation: Invocation,
-  place: number | "next",
+  place: number,
 ): EntryMeta {
   const { retry: _retry, queueKey: _queueKey, replayOf: _replayOf, route, request, ...rest } = meta;
   const { headers } = request;
   return {
     ...rest,
-    id: derivedId(endedAtMs, `${meta.id} ${place}`),
+    id: derivedId(endedAtMs, `${meta.id} ${place}`, place),
     replayOf: null,
     invokedBy: rootId,
     isWaiting: false,

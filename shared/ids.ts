@@ -62,12 +62,17 @@ export function newId(): string {
   return text.toString("latin1");
 }
 
-/** The same id for the same time and text, at the place among the others that its time has. */
-export function derivedId(atMs: number, text: string): string {
+/**
+ * The same id for the same time and text, at the place among the others that its time has. Of many of one time,
+ * `place` says the order.
+ */
+export function derivedId(atMs: number, text: string, place = 0): string {
   const digest = createHash("sha256").update(text).digest("hex");
-  const time = atMs.toString(16).padStart(12, "0").slice(-12);
-  const variant = ((Number.parseInt(digest[3]!, 16) & 0x3) | 0x8).toString(16);
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${digest.slice(0, 3)}-${variant}${digest.slice(4, 7)}-${digest.slice(7, 19)}`;
+  const placed = atMs + Math.floor(place / (counterMax + 1));
+  const time = placed.toString(16).padStart(12, "0");
+  const counter = (place & counterMax).toString(16).padStart(3, "0");
+  const variant = ((Number.parseInt(digest[0]!, 16) & 0x3) | 0x8).toString(16);
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${counter}-${variant}${digest.slice(1, 4)}-${digest.slice(4, 16)}`;
 }
 
 function startMs(ms: number): void {

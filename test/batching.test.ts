@@ -4,7 +4,7 @@ import { ensureCustomer } from "../shared/scripts/deployInstance.ts";
 import { endedExecution, messagesOf } from "./support/executionRecord.ts";
 import { graphql } from "./support/graphql.ts";
 import { bootPlanes, type TestPlanes } from "./support/planes.ts";
-import { publishFixture } from "./support/publishAndDeploy.ts";
+import { publishAndDeploy, publishFixture } from "./support/publishAndDeploy.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
 import { startThirdParty, type ThirdParty } from "./support/thirdParty.ts";
 import { waitFor } from "./support/waitFor.ts";
@@ -177,5 +177,25 @@ describe("a flow with a batched trigger", () => {
       errorCode: "BATCH_INVALID",
       error: "On Trigger: The trigger's resolveItems returned no list.",
     });
+  });
+
+  test("is routed to by a preprocess flow like any other", async () => {
+    const { instances } = await publishAndDeploy(planes, "batches-routed", ["routed"]);
+    const answer = await sendWebhook(instances["routed"]!.webhookUrls["Numbers"]!, { body: {} });
+    expect(answer.status).toBe(200);
+    const messages = await waitFor(async () => {
+      const { executionResults } = await api(
+        `query ($instance: ID!) { executionResults(instance: $instance, first: 100) { nodes { id status invokedBy { id } } } }`,
+        { instance: instances["routed"]!.instanceId },
+      );
+      // biome-ignore lint/suspicious/noExplicitAny: as above.
+      const batches = executionResults.nodes.filter((run: any) => run.invokedBy?.id === answer.executionId);
+      // biome-ignore lint/suspicious/noExplicitAny: as above.
+      if (batches.length < 3 || batches.some((run: any) => run.status !== "SUCCEEDED")) return null;
+      // biome-ignore lint/suspicious/noExplicitAny: as above.
+      return Promise.all(batches.map(async (run: any) => messagesOf(await endedExecution(planes, run.id))));
+    }, 20_000);
+    const found = messages.flat().filter((message: string) => message.startsWith("got "));
+    expect(found.sort()).toEqual(["got 1", "got 2", "got 3"]);
   });
 });

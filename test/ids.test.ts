@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { executionNodeId, isUuid, newId, parseNodeId, toNodeId } from "../shared/ids.ts";
+import { derivedId, executionNodeId, isUuid, newId, parseNodeId, toNodeId } from "../shared/ids.ts";
 
 afterEach(() => void vi.useRealTimers());
 
@@ -25,4 +25,14 @@ test("an execution's node id is what every node id is", () => {
   const id = newId();
   expect(executionNodeId(id)).toBe(toNodeId("InstanceExecutionResult", id));
   expect(parseNodeId(executionNodeId(id))).toEqual({ type: "InstanceExecutionResult", id });
+});
+
+test("an id that is derived is the same again, different for another text, and sorts by its time and place", () => {
+  const atMs = Date.now();
+  const ids = Array.from({ length: 10_000 }, (_, place) => derivedId(atMs, `batch ${place}`, place));
+  expect(ids.every((id) => isUuid(id) && /^.{14}7.{4}[89ab]/.test(id))).toBe(true);
+  expect(ids.toSorted()).toEqual(ids);
+  expect(derivedId(atMs, "batch 7", 7)).toBe(ids[7]);
+  expect(derivedId(atMs, "another", 7)).not.toBe(ids[7]);
+  expect(derivedId(atMs + 1000, "batch 0") > ids.at(-1)!).toBe(true);
 });

@@ -12,6 +12,8 @@ export interface Batching {
 
 /** Of one page. */
 export const batchesMax = 10_000;
+/** Of the items of one page: they are written in one record. */
+const pageBytesMax = 8 * 1024 * 1024;
 /** Of one call of a trigger, by request or schedule. */
 export const pagesMax = 10_000;
 
@@ -63,7 +65,7 @@ export async function resolveBatches(
     throw limitError(`The trigger has more than ${pagesMax} pages: it seems to give a next one for ever.`);
   const { branch } = result as { branch?: unknown };
   return {
-    batchJsons: split(items, batchSize, bytesMax),
+    batchJsons: split(items, batchSize, Math.min(bytesMax, pageBytesMax)),
     paginationStateJson: nextState == null ? null : JSON.stringify(nextState),
     isDeploy,
     concurrentBatchLimit,
