@@ -33,9 +33,10 @@ export async function invokeFlow(
   const flow = endpoint ? flowByStableKey(endpoint.source.definition, payload.flowStableKey) : undefined;
   if (!instance || !endpoint || flow === undefined) return "The flow is not deployed on this data plane.";
   const { body, ...request } = payload.request;
-  // Who deploys or removes the instance does not wait for its queues.
+  const instanceId = instance.entity.id;
+  // Who deploys or removes the instance does not wait for what else its flows have to do.
   const isHook = request.invocation?.kind === "hook";
-  const queueKey = isHook ? null : queueKeyOf(instance.entity.id, flow, () => undefined);
+  const queueKey = isHook ? `hooks-of-${instanceId}` : queueKeyOf(instanceId, flow, () => undefined);
   const meta: EntryMeta = {
     id: payload.executionId,
     invokeType: payload.invokeType,
@@ -49,7 +50,7 @@ export async function invokeFlow(
       kind: "flow",
       endpointKind: endpoint.kind,
       generation: replica.generation,
-      instanceId: instance.entity.id,
+      instanceId,
       instanceVersion: instance.version,
       integrationId: endpoint.integration.entity.id,
       integrationVersion: endpoint.integration.version,

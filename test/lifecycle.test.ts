@@ -5,6 +5,7 @@ import { endedExecution, messagesOf } from "./support/executionRecord.ts";
 import { graphql } from "./support/graphql.ts";
 import { bootPlanes, type TestPlanes } from "./support/planes.ts";
 import { publishFixture, publishYamlFixture } from "./support/publishAndDeploy.ts";
+import { sendWebhook } from "./support/sendWebhook.ts";
 import { startThirdParty, type ThirdParty } from "./support/thirdParty.ts";
 import { waitFor } from "./support/waitFor.ts";
 
@@ -165,6 +166,43 @@ describe("a deploy", () => {
     expect((await deploying)[0]).toContain("It did not end within 4000 ms.");
     answer();
   }, 20_000);
+
+  test("whose control plane dies while a hook runs is still to be done, and is done by the next one", async () => {
+    const id = await createInstance("interrupted");
+    let answer = () => {};
+    thirdParty.holding.set("create", new Promise((resolve) => (answer = resolve)));
+    const deploying = deploy(id).catch(() => []);
+    await waitFor(() => pathsTold().includes("create"));
+    await planes.control.kill();
+    answer();
+    await deploying;
+    await planes.control.start();
+    expect(await stateOf(id)).toMatchObject({ needsDeploy: true });
+    thirdParty.holding.clear();
+    thirdParty.told.length = 0;
+    await waitFor(async () => (await deploy(id)).length === 0);
+    await waitFor(() => pathsTold().includes("onExecution"));
+    expect(await stateOf(id)).toMatchObject({ needsDeploy: false, deployedVersion: { versionNumber: 1 } });
+    expect(pathsTold().filter((path) => path === "onDeployTrigger")).toHaveLength(1);
+  }, 30_000);
+
+  test("does not wait behind what else the instance has to do", async () => {
+    const id = await createInstance("busy");
+    expect(await deploy(id)).toEqual([]);
+    await waitFor(() => pathsTold().includes("onExecution"));
+    const { instance } = await api(
+      "query ($id: ID!) { instance(id: $id) { flowConfigs { nodes { flow { name } webhookUrl } } } }",
+      { id },
+    );
+    // biome-ignore lint/suspicious/noExplicitAny: as above.
+    const { webhookUrl } = instance.flowConfigs.nodes.find((node: any) => node.flow.name === "Sync");
+    let answer = () => {};
+    thirdParty.holding.set("onExecution", new Promise((resolve) => (answer = resolve)));
+    // More than the instance's slots.
+    await Promise.all(Array.from({ length: 60 }, () => sendWebhook(webhookUrl, { body: {} })));
+    expect(await deploy(id)).toEqual([]);
+    answer();
+  }, 30_000);
 
   test("with hooks is refused while there is nobody to run them", async () => {
     const id = await createInstance("nobody");
