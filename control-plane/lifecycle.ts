@@ -32,14 +32,28 @@ export async function runDeployHooks(
 
 /** Runs all, whatever becomes of them: what was to be removed is not to stay for that. Returns what failed. */
 export async function runRemoveHooks(services: Services, flows: readonly FlowLifecycle[]): Promise<string[]> {
+  const problems = await runAll(services, hooksOf(flows, removeHooks));
+  return [...problems, ...(await runRemoveFlows(services, flows))];
+}
+
+/** Has webhooks made for tests of a draft, or removed again. Returns what failed. */
+export const runListeningHooks = (
+  services: Services,
+  flows: readonly FlowLifecycle[],
+  isListening: boolean,
+): Promise<string[]> => runAll(services, hooksOf(flows, [isListening ? "webhookCreate" : "webhookDelete"]));
+
+async function runAll(
+  services: Services,
+  hooks: readonly { deployed: DeployedFlow; hook: HookName }[],
+): Promise<string[]> {
   const problems: string[] = [];
-  const hooks = hooksOf(flows, removeHooks);
   const isAnyoneThere = services.feed.liveDataPlanes().length > 0;
   for (const { deployed, hook } of hooks) {
     const error = isAnyoneThere ? await runHook(services, deployed, hook) : nobodyThere;
     if (error !== null) problems.push(failed(deployed, hook, error));
   }
-  return [...problems, ...(await runRemoveFlows(services, flows))];
+  return problems;
 }
 
 /** The flows that run now that the instance is deployed: their records, and their commands in the transaction. */

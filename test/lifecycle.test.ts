@@ -243,6 +243,49 @@ describe("removing an instance", () => {
   });
 });
 
+describe("listening to a draft", () => {
+  test("has its webhooks made for tests, and removed again", async () => {
+    const listen = async (isListening: boolean) => {
+      // As prism sends it.
+      const { updateWorkflowTestConfiguration } = await api(
+        `mutation UpdateIntegrationFlowListeningMode($integrationId: ID!, $isListening: Boolean) {
+          updateWorkflowTestConfiguration(input: { id: $integrationId, listeningMode: $isListening }) { errors { field messages } }
+        }`,
+        { integrationId: version.integrationId, isListening },
+      );
+      return updateWorkflowTestConfiguration.errors;
+    };
+    const configVariables = [{ key: "Third Party", value: thirdParty.url }];
+    const { updateIntegration } = await api(
+      `mutation ($id: ID!, $configVariables: [InputInstanceConfigVariable]) {
+        updateIntegration(input: { id: $id, testConfigVariables: $configVariables }) {
+          integration { systemInstance { id } } errors { messages }
+        }
+      }`,
+      { id: version.integrationId, configVariables },
+    );
+    expect(updateIntegration.errors).toEqual([]);
+    expect(await listen(true)).toEqual([]);
+    expect(await listen(false)).toEqual([]);
+    expect(thirdParty.told).toEqual([
+      { path: "create", body: { url: expect.stringContaining(planes.ingressUrl) } },
+      { path: "delete", body: { id: "webhook-1" } },
+    ]);
+    const { executionResults } = await api(
+      `query ($id: ID!) { executionResults(instance: $id, first: 10) { nodes { isTestExecution status } } }`,
+      { id: updateIntegration.integration.systemInstance.id },
+    );
+    expect(executionResults.nodes).toEqual(Array(2).fill({ isTestExecution: true, status: "SUCCEEDED" }));
+    thirdParty.failing.set("create", "not here");
+    expect(await listen(true)).toEqual([
+      {
+        field: "__all__",
+        messages: ['webhookCreate of flow "Orders" failed: On Trigger: webhookCreate: not here'],
+      },
+    ]);
+  });
+});
+
 describe("a flow with a management trigger", () => {
   test("runs at each deploy, or as its instance is removed, and never keeps either", async () => {
     const managed = await publishYamlFixture(planes, "management-flows");

@@ -111,6 +111,7 @@ describe("commands", () => {
     const store = await newStore();
     const execution = ended(now);
     await ingestReports(store, [{ ...execution, finish: null }]);
+    await store.executions.updateTable("executions").set({ status: "QUEUED" }).execute();
     const payload = { executionId: execution.id, replayOf: null, request: {} as never };
     await store.config.transaction().execute((transaction) => enqueueCommand(transaction, "REPLAY", payload));
     for (let attempt = 1; attempt <= 5; attempt++) {
@@ -125,6 +126,18 @@ describe("commands", () => {
       .where("id", "=", execution.id)
       .executeTakeFirstOrThrow();
     expect(row).toEqual({ status: "FAILED", error: "No data plane finished it in 5 attempts." });
+  });
+
+  test("whose execution was reported are done, whether or not who leased them could say so", async () => {
+    const store = await newStore();
+    const execution = ended(now);
+    await ingestReports(store, [execution]);
+    const payload = { executionId: execution.id, replayOf: null, request: {} as never };
+    await store.config.transaction().execute((transaction) => enqueueCommand(transaction, "REPLAY", payload));
+    expect(await leaseCommands(store, "dp", 10, now)).toHaveLength(1);
+    expect(await leaseCommands(store, "dp", 10, now + 61_000)).toEqual([]);
+    const rows = await store.config.selectFrom("commands").select(["state", "error"]).execute();
+    expect(rows).toEqual([{ state: "DONE", error: null }]);
   });
 
   test("that were never written end the execution that waits for them", async () => {

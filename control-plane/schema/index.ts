@@ -38,6 +38,7 @@ import "./auditLog.ts";
 import "./commands.ts";
 import "./reports.ts";
 import "./testRuns.ts";
+import "./listening.ts";
 import "./replays.ts";
 import "./cancels.ts";
 import "./bulkReplays.ts";

@@ -107,6 +107,7 @@ export async function completeCommands(store: Store, results: readonly CommandRe
 
 /** Puts commands whose lease ran out back into the queue, or ends them after the last attempt. */
 export async function expireLeases(store: Store, nowMs = Date.now()): Promise<void> {
+  await completeBegun(store, nowMs);
   const failed = await store.config.transaction().execute(async (transaction) => {
     const ended = await transaction
       .updateTable("commands")
@@ -130,6 +131,46 @@ export async function expireLeases(store: Store, nowMs = Date.now()): Promise<vo
   });
   await failExecutions(store, failed);
 }
+
+/**
+ * Who leased it made it durable and could not say so: its execution is reported, so a data plane has it. Handed out
+ * again it would run a second time, where that data plane has forgotten it by now.
+ */
+async function completeBegun(store: Store, nowMs: number): Promise<void> {
+  const expired = await store.config
+    .selectFrom("commands")
+    .select(["id", "payloadJson"])
+    .where("state", "=", "LEASED")
+    .where("leasedUntilMs", "<", nowMs)
+    .limit(expiredAtOnceMax)
+    .execute();
+  const commandIds = new Map(
+    expired.flatMap(({ id, payloadJson }): [string, string][] => {
+      const { executionId } = JSON.parse(payloadJson) as { executionId?: string };
+      return executionId === undefined ? [] : [[executionId, id]];
+    }),
+  );
+  if (commandIds.size === 0) return;
+  const begun = await store.executions
+    .selectFrom("executions")
+    .select("id")
+    .where("id", "in", [...commandIds.keys()])
+    .where("status", "!=", "QUEUED")
+    .execute();
+  if (begun.length === 0) return;
+  await store.config
+    .updateTable("commands")
+    .set({ state: "DONE", finishedAtMs: nowMs })
+    .where(
+      "id",
+      "in",
+      begun.map(({ id }) => commandIds.get(id)!),
+    )
+    .where("state", "=", "LEASED")
+    .execute();
+}
+
+const expiredAtOnceMax = 1000;
 
 /**
  * Ends executions that wait for a command that is not there: the process died between the two writes. Looks

@@ -96,7 +96,7 @@ function startedOf({ invokeType, invocation, deployed }: InvokedFlow): StartedEx
   const { instance, configured, flow, flowConfig } = deployed;
   return {
     invokeType,
-    isTest: false,
+    isTest: instance.isSystem === 1,
     isDebug: instance.globalDebug === 1,
     integrationId: instance.integrationId,
     versionId: configured.version?.id ?? instance.integrationId,
