@@ -46,7 +46,7 @@ describe("config variables", () => {
       Limits: [{ key: "low", value: 1 }],
       When: { value: "", schedule_type: "none", time_zone: "Europe/Berlin" },
       Objects: [{ object: { key: "Account" } }],
-      Mapping: { fields: [{ field: { key: "Name" } }] },
+      Mapping: { fields: [{ field: { key: "Account name" } }] },
       Form: { size: 1 },
       Note: "for the organization",
       Warehouse: "york",

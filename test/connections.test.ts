@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { configMigrations } from "../control-plane/store/migrations.ts";
+import { migrate, openSqlite } from "../shared/sqlite.ts";
 import {
   api,
   configure,
@@ -16,6 +18,7 @@ import { graphql } from "./support/graphql.ts";
 import { bootPlanes, type TestPlanes } from "./support/planes.ts";
 import { publishFixture } from "./support/publishAndDeploy.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
+import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
 
 const password = "a-password-nobody-sees";
 const acme = connectionInput("Acme", { username: "someone-known", password });
@@ -46,6 +49,8 @@ describe("a connection", () => {
     const record = await endedExecution(planes, answer.executionId!);
     expect(JSON.stringify(record)).toContain("config variables");
     expect(JSON.stringify(record)).not.toContain(password);
+    // A map of fields is no connection.
+    expect(JSON.stringify(record)).toContain("Account name");
 
     const shown = await configVariables(planes, id);
     expect(shown["Acme"]).toMatchObject({ status: "ACTIVE", value: null });
@@ -101,4 +106,34 @@ describe("a connection", () => {
     const change = `mutation ($id: ID!) { updateInstanceConfigVariables(input: { id: $id }) { errors { messages } } }`;
     await expect(graphql(planes.controlUrl, createUserToken.token, change, { id })).rejects.toThrow();
   });
+});
+
+test("what an earlier release kept of config variables is there after the migration", () => {
+  const folder = newTemporaryFolder();
+  const database = openSqlite(join(folder, "config.db"), { synchronous: "off" });
+  try {
+    migrate(database, configMigrations.slice(0, 3));
+    database.pragma("foreign_keys = OFF");
+    database
+      .prepare(
+        "INSERT INTO instanceConfigVariables (id, instanceId, key, sealedValue, updatedAtMs) VALUES (?, ?, ?, ?, ?)",
+      )
+      .run("a", "instance", "Acme", "v2.sealed", 7);
+    migrate(database, configMigrations);
+    expect(database.prepare("SELECT * FROM instanceConfigVariables").all()).toEqual([
+      expect.objectContaining({
+        id: "a",
+        instanceId: "instance",
+        userId: null,
+        key: "Acme",
+        sealedValue: "v2.sealed",
+        updatedAtMs: 7,
+        oauthStatus: null,
+        failures: 0,
+      }),
+    ]);
+  } finally {
+    database.close();
+    removeFolder(folder);
+  }
 });

@@ -141,6 +141,20 @@ describe("user-level config", () => {
     expect((await configsSeenBy(planes.adminToken)).userLevelConfigs.nodes).toHaveLength(2);
   });
 
+  test("has data sources that run as the user", async () => {
+    const config = (await configsSeenBy(ada.token)).userLevelConfigs.nodes[0].id;
+    const document = `mutation ($id: ID!, $config: ID!) {
+      fetchDataSourceContent(input: { id: $id, configVariable: "Team", userLevelConfig: $config }) {
+        fetchDataSourceContentResult { content } errors { field messages } } }`;
+    const { fetchDataSourceContent } = await graphql(planes.controlUrl, ada.token, document, { id, config });
+    expect(fetchDataSourceContent.errors).toEqual([]);
+    expect(JSON.parse(fetchDataSourceContent.fetchDataSourceContentResult.content)).toEqual([
+      "Countess (ada) of Acme",
+    ]);
+    const bobs = await graphql(planes.controlUrl, bob.token, document, { id, config });
+    expect(bobs.fetchDataSourceContent.errors).toHaveLength(1);
+  });
+
   test("survives a deploy and a restart of the data plane", async () => {
     await configure(planes, id, [{ key: "Company", value: "Emca" }]);
     expect((await deploy(planes, id)).errors).toEqual([]);

@@ -72,7 +72,8 @@ export function secretsOf(
     for (const value of Object.values(configVars ?? {})) {
       if (!isConnection(value)) continue;
       addTexts(value.fields, add, 0);
-      addTexts(value.token, add, 0);
+      for (const [name, part] of Object.entries(value.token ?? {}))
+        if (!openTokenFields.has(name)) addTexts(part, add, 0);
     }
   });
 }
@@ -109,9 +110,13 @@ function collect(from: (add: (text: string) => void) => void): Secrets {
   return [...secrets].sort((a, b) => b.length - a.length);
 }
 
-function isConnection(value: unknown): value is { fields: unknown; token?: unknown } {
-  return typeof value === "object" && value !== null && "fields" in value;
+/** Not whatever has fields: a map of fields has them, too. */
+function isConnection(value: unknown): value is { fields: unknown; token?: object } {
+  return typeof value === "object" && value !== null && "fields" in value && "configVarKey" in value;
 }
+
+/** Of an OAuth token: words that stand in innocent text as well. */
+const openTokenFields = new Set(["token_type", "scope", "expires_in"]);
 
 const depthMax = 8;
 
