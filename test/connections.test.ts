@@ -106,6 +106,55 @@ describe("a connection", () => {
     const change = `mutation ($id: ID!) { updateInstanceConfigVariables(input: { id: $id }) { errors { messages } } }`;
     await expect(graphql(planes.controlUrl, createUserToken.token, change, { id })).rejects.toThrow();
   });
+
+  test("takes fields from other config variables where the definition says so", async () => {
+    const definition = `
+definitionVersion: 7
+name: Shops
+requiredConfigVars:
+  - { key: Shop, stableKey: shop, dataType: string, defaultValue: north }
+  - key: Store
+    stableKey: store
+    dataType: connection
+    connection: { key: basic, component: { key: http, version: LATEST, isPublic: true } }
+    inputs:
+      user: { type: value, value: clerk }
+      shop: { type: configVar, value: Shop }
+      url: { type: template, value: "https://{{#Shop}}.example/{{#Nothing}}" }
+flows:
+  - name: Tell
+    stableKey: tell
+    isSynchronous: true
+    steps:
+      - name: Trigger
+        isTrigger: true
+        action: { key: webhook, component: { key: webhook-triggers, version: LATEST, isPublic: true } }
+      - name: Work
+        action: { key: runCode, component: { key: code, version: LATEST, isPublic: true } }
+        inputs: { code: { type: value, value: "module.exports = async ({ configVars }) => ({ data: configVars.Store });" } }
+`;
+    const { importIntegration } = await api(
+      planes,
+      `mutation ($definition: String!) { importIntegration(input: { definition: $definition }) { integration { id } errors { messages } } }`,
+      { definition },
+    );
+    expect(importIntegration.errors).toEqual([]);
+    await api(
+      planes,
+      `mutation ($id: ID!) { publishIntegration(input: { id: $id }) { errors { messages } } }`,
+      {
+        id: importIntegration.integration.id,
+      },
+    );
+    const shop = await newInstance(planes, importIntegration.integration.id, customer);
+    const deployed = await deploy(planes, shop);
+    expect(deployed.errors).toEqual([]);
+    const fieldsOf = async () => (await sendWebhook(deployed.url, { body: {} })).json.fields;
+    expect(await fieldsOf()).toEqual({ user: "clerk", shop: "north", url: "https://north.example/" });
+    await configure(planes, shop, [{ key: "Shop", value: "south" }]);
+    expect((await deploy(planes, shop)).errors).toEqual([]);
+    expect(await fieldsOf()).toEqual({ user: "clerk", shop: "south", url: "https://south.example/" });
+  });
 });
 
 test("what an earlier release kept of config variables is there after the migration", () => {

@@ -1,7 +1,7 @@
 /** Getting a connection's token and keeping it, or noting why there is none. */
 import type { RequiredConfigVar } from "../../shared/requiredConfigVars.ts";
 import type { Services } from "../context.ts";
-import { configuredVersionOf } from "../store/configuredVersions.ts";
+import { configuredVersionOf, readVersion } from "../store/configuredVersions.ts";
 import {
   instanceOwner,
   instanceVariables,
@@ -10,6 +10,7 @@ import {
   type StoredConfigVariable,
   type VariableOwner,
 } from "../store/configVariables.ts";
+import { withReferences } from "../store/connectionReferences.ts";
 import { isConnectionFilled } from "../store/connectionValues.ts";
 import { type DueConnection, keepToken, type TokenState, writeTokenState } from "../store/oauthTokens.ts";
 import { fetchToken, type Grant, type TokenAnswer } from "./requests.ts";
@@ -24,7 +25,7 @@ export interface Connection {
   given: StoredConfigVariable | undefined;
 }
 
-/** The connection, where the version that its instance is set to still has it. */
+/** The connection, where the version that its instance is set to still has it, or the one that it runs on. */
 export async function findConnection(
   { store }: Services,
   owner: VariableOwner,
@@ -32,15 +33,20 @@ export async function findConnection(
 ): Promise<Connection | null> {
   const instance = await store.config
     .selectFrom("instances")
-    .select(["integrationId", "versionId", "customerId"])
+    .select(["integrationId", "versionId", "deployedVersionId", "customerId"])
     .where("id", "=", owner.instanceId)
     .executeTakeFirst();
   if (instance === undefined) return null;
-  const configured = await configuredVersionOf(store.config, instance);
-  const variable = configured?.definition.requiredConfigVars.find((candidate) => candidate.key === key);
-  if (variable === undefined || (variable.isUserLevel === true) !== (owner.userId !== null)) return null;
-  const given = (await readConfigVariables(store.config, store, owner)).get(key);
-  return { customerId: instance.customerId, owner, variable, given };
+  const stored = await readConfigVariables(store.config, store, owner);
+  for (const versionId of new Set([instance.versionId, instance.deployedVersionId ?? instance.versionId])) {
+    const version = await readVersion(store.config, instance.integrationId, versionId);
+    if (version === null) continue;
+    const { requiredConfigVars } = withReferences(version.definition, stored);
+    const variable = requiredConfigVars.find((candidate) => candidate.key === key);
+    if (variable === undefined || (variable.isUserLevel === true) !== (owner.userId !== null)) continue;
+    return { customerId: instance.customerId, owner, variable, given: stored.get(key) };
+  }
+  return null;
 }
 
 /** Fetches the token of a connection whose time has come. */
@@ -123,21 +129,28 @@ export async function fetchMissingTokens(deploying: Services, instanceId: string
   const owner = instanceOwner(instanceId);
   const stored = await readConfigVariables(store.config, store, owner);
   const problems = await Promise.all(
-    instanceVariables(configured.definition).map(async (variable): Promise<string | null> => {
-      const given = stored.get(variable.key);
-      if (variable.declared?.oauth2Type !== "client_credentials") return null;
-      if (!isConnectionFilled(variable, given)) return null;
-      if (given?.token !== undefined && given.state?.status === "ACTIVE") return null;
-      const read = oauthSettings(variable, given, config.oauthHttp === "everywhere");
-      if (!read.ok) return read.problem;
-      const answer = await fetchToken(read.settings, { kind: "client" });
-      if (answer.ok) {
-        await keepAnswer(services, { owner, variable, given }, answer.token, given?.context);
-        return null;
-      }
-      await writeState(services, owner, variable.key, stateAfter(answer, { expiresAtMs: null, failures: 0 }));
-      return `Connection "${variable.key}": ${answer.error}`;
-    }),
+    instanceVariables(withReferences(configured.definition, stored)).map(
+      async (variable): Promise<string | null> => {
+        const given = stored.get(variable.key);
+        if (variable.declared?.oauth2Type !== "client_credentials") return null;
+        if (!isConnectionFilled(variable, given)) return null;
+        if (given?.token !== undefined && given.state?.status === "ACTIVE") return null;
+        const read = oauthSettings(variable, given, config.oauthHttp === "everywhere");
+        if (!read.ok) return read.problem;
+        const answer = await fetchToken(read.settings, { kind: "client" });
+        if (answer.ok) {
+          await keepAnswer(services, { owner, variable, given }, answer.token, given?.context);
+          return null;
+        }
+        await writeState(
+          services,
+          owner,
+          variable.key,
+          stateAfter(answer, { expiresAtMs: null, failures: 0 }),
+        );
+        return `Connection "${variable.key}": ${answer.error}`;
+      },
+    ),
   );
   return problems.filter((problem) => problem !== null);
 }

@@ -10,6 +10,7 @@ import {
   writeConfigVariable,
 } from "../store/configVariables.ts";
 import { configVariableProblem, scheduleProblem } from "../store/configVarTypes.ts";
+import { resolveReferences } from "../store/connectionReferences.ts";
 import { connectionValue, isConnection } from "../store/connectionValues.ts";
 import { pendingTokens, type TokenState, writeTokenState } from "../store/oauthTokens.ts";
 import type { ConfigTransaction, Store } from "../store/store.ts";
@@ -46,11 +47,12 @@ export async function saveConfigVariables(
   transaction: ConfigTransaction,
   store: Store,
   owner: VariableOwner,
-  variables: readonly RequiredConfigVar[],
+  declared: readonly RequiredConfigVar[],
   inputs: readonly (ConfigVariableValues | null | undefined)[],
   field = "configVariables",
 ): Promise<void> {
   const stored = await readConfigVariables(transaction, store, owner);
+  const variables = resolveReferences([...declared], stored);
   const problems: string[] = [];
   for (const input of inputs) {
     if (input == null) continue;

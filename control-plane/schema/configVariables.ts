@@ -9,6 +9,7 @@ import {
   readConfigVariables,
   sealedConfigVarsOf,
 } from "../store/configVariables.ts";
+import { withReferences } from "../store/connectionReferences.ts";
 import type { ConfigTransaction, Store } from "../store/store.ts";
 import { builder } from "./builder.ts";
 import { configVariableFields, shownConnectionInputs, withStatus } from "./configVariableFields.ts";
@@ -41,7 +42,8 @@ export async function loadConfigVariables(
   const owner = instanceOwner(instance.id);
   const given = await readConfigVariables(store.config, store, owner);
   const shown = await shownConnectionInputs(store.config, configured);
-  return instanceVariables(configured.definition).map((variable) => ({
+  const variables = instanceVariables(withReferences(configured.definition, given));
+  return variables.map((variable) => ({
     instance,
     owner,
     configured,

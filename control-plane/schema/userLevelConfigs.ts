@@ -5,6 +5,7 @@ import type { Context } from "../context.ts";
 import { customerScope, isOrganization, maySeeCustomer, viewerUserId } from "../context.ts";
 import { type ConfiguredVersion, configuredVersionOf, readDefinition } from "../store/configuredVersions.ts";
 import { readConfigVariables, userVariables } from "../store/configVariables.ts";
+import { withReferences } from "../store/connectionReferences.ts";
 import { touchInstance } from "../store/feedVersions.ts";
 import { pendingTokens } from "../store/oauthTokens.ts";
 import type { ConfigTransaction } from "../store/store.ts";
@@ -383,7 +384,7 @@ async function loadVariables(
   const owner = { instanceId: instance.id, userId: row.userId };
   const given = await readConfigVariables(store.config, store, owner);
   const shown = await shownConnectionInputs(store.config, configured);
-  return userVariables(configured.definition).map((variable) => ({
+  return userVariables(withReferences(configured.definition, given)).map((variable) => ({
     configId: row.id,
     instance,
     owner,

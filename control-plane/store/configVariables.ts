@@ -8,6 +8,7 @@ import { newId } from "../../shared/ids.ts";
 import type { RequiredConfigVar } from "../../shared/requiredConfigVars.ts";
 import { seal, unseal } from "../../shared/secrets.ts";
 import { configVariableProblem, type GivenValue, typedValue } from "./configVarTypes.ts";
+import { withReferences } from "./connectionReferences.ts";
 import {
   type ConnectionState,
   connectionStatus,
@@ -163,7 +164,7 @@ export const userVariables = ({ requiredConfigVars }: Definition): RequiredConfi
 
 /** The keys of the variables that have neither a value nor a default; connections need values of their own. */
 export const missingConfigVariables = (definition: Definition, stored: StoredConfigVariables): string[] =>
-  instanceVariables(definition)
+  instanceVariables(withReferences(definition, stored))
     .filter((variable) => !isConfigured(variable, stored.get(variable.key)))
     .map((variable) => variable.key);
 
@@ -189,7 +190,7 @@ export function isConfigured(variable: RequiredConfigVar, given: KeptConfigVaria
 
 /** The keys of OAuth 2.0 connections whose fields are there and that somebody has yet to authorize. */
 export const unauthorizedConnections = (definition: Definition, stored: StoredConfigVariables): string[] =>
-  instanceVariables(definition)
+  instanceVariables(withReferences(definition, stored))
     .filter((variable) => {
       const given = stored.get(variable.key);
       return isConnection(variable) && isConnectionFilled(variable, given) && !hasTokens(variable, given);
@@ -204,7 +205,7 @@ const hasTokens = (variable: RequiredConfigVar, given: KeptConfigVariable | unde
 /** Every variable of the definition that has a value, in the type that spectral names for it. */
 export function configVarValues(definition: Definition, stored: StoredConfigVariables): ConfigVarValues {
   const values: [string, unknown][] = [];
-  for (const variable of definition.requiredConfigVars) {
+  for (const variable of withReferences(definition, stored).requiredConfigVars) {
     const given = stored.get(variable.key);
     if (!isConnection(variable)) {
       const value = typedValue(variable, given);

@@ -6,6 +6,7 @@ import { keyHmac, sha256Hex } from "../../shared/secrets.ts";
 import { insertKey, keysOf } from "./apiKeys.ts";
 import { readDefinition } from "./configuredVersions.ts";
 import { sealedConfigVarsOf } from "./configVariables.ts";
+import { requestClientTokens } from "./oauthTokens.ts";
 import type { ConfigTransaction, Store } from "./store.ts";
 import type { ConfigTables } from "./tables.ts";
 import { deployUserConfigs } from "./userConfigs.ts";
@@ -113,6 +114,7 @@ export async function saveDraft(
     .where("id", "=", instanceId)
     .execute();
   await deployUserConfigs(transaction, store, instanceId, definition);
+  await requestClientTokens(transaction, store, instanceId, definition);
   return integration;
 }
 

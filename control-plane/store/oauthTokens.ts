@@ -1,16 +1,21 @@
 /** The tokens of OAuth connections, beside the values that they were fetched with, and whose turn it is. */
+import type { Definition } from "../../shared/definition.ts";
 import type { RequiredConfigVar } from "../../shared/requiredConfigVars.ts";
 import {
+  instanceOwner,
+  instanceVariables,
   nothingGiven,
   openDeployed,
   openVariable,
+  readConfigVariables,
   type StoredConfigVariable,
   sealDeployed,
   type VariableOwner,
   writeConfigVariable,
   writeVariableRow,
 } from "./configVariables.ts";
-import { type ConnectionStatus, connectionValue } from "./connectionValues.ts";
+import { withReferences } from "./connectionReferences.ts";
+import { type ConnectionStatus, connectionValue, isConnectionFilled } from "./connectionValues.ts";
 import { touchInstance } from "./feedVersions.ts";
 import type { ConfigTransaction, Store } from "./store.ts";
 
@@ -48,6 +53,23 @@ export const writeTokenState = (
   { status, error, ...times }: TokenState,
 ): Promise<void> =>
   writeVariableRow(transaction, owner, key, { oauthStatus: status, oauthError: error, ...times });
+
+/** A draft is not deployed: its connections whose definition says it all get their tokens from now on. */
+export async function requestClientTokens(
+  transaction: ConfigTransaction,
+  store: Store,
+  instanceId: string,
+  definition: Definition,
+): Promise<void> {
+  const owner = instanceOwner(instanceId);
+  const stored = await readConfigVariables(transaction, store, owner);
+  for (const variable of instanceVariables(withReferences(definition, stored))) {
+    const given = stored.get(variable.key);
+    const isClient = variable.declared?.oauth2Type === "client_credentials";
+    if (!isClient || given?.token !== undefined || !isConnectionFilled(variable, given)) continue;
+    await writeTokenState(transaction, owner, variable.key, pendingTokens(Date.now()));
+  }
+}
 
 /** Hands out connections whose time has come, each for the time of a lease: a crash leaves it to the next one. */
 export function claimDueConnections(store: Store, nowMs: number, leaseMs: number, most: number) {
