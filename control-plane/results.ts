@@ -5,8 +5,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Invocation } from "../shared/invocations.ts";
 import type { StoredRequest } from "../shared/reports.ts";
+import { readSignedPath, signPath } from "../shared/signedPaths.ts";
 import type { Urls } from "./context.ts";
-import { readSignedPath, signPath } from "./signedPaths.ts";
 import type { Store } from "./store/store.ts";
 import { readExecutionRequest, readRejectionRequest, readStepResults } from "./store/storedObjects.ts";
 

@@ -10,9 +10,9 @@ import { join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { isUuid } from "../shared/ids.ts";
+import { readSignedPath, signPath } from "../shared/signedPaths.ts";
 import { PackageError, unzip } from "../shared/unzip.ts";
 import type { Services } from "./context.ts";
-import { readSignedPath, signPath } from "./signedPaths.ts";
 import { acceptPackage, componentById, refusePackage, setIcon } from "./store/components.ts";
 
 export type Upload =

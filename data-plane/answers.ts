@@ -5,7 +5,8 @@ import type { ErrorCode } from "../shared/errors.ts";
 import { toNodeId } from "../shared/ids.ts";
 import type { StoredRequest } from "../shared/reports.ts";
 import { type Answer, refusal } from "./ingress.ts";
-import type { HttpResponse, RunOutcome } from "./runs.ts";
+import { answerStatus, bodyOf, isNotContentType } from "./resultBody.ts";
+import type { HttpResponse, RunOutcome, RunResult } from "./runs.ts";
 
 /** What of a request its answer depends on. */
 export type Sender = Pick<StoredRequest, "headers" | "requestId" | "receivedAtMs">;
@@ -42,6 +43,8 @@ export interface WaitingAnswer {
   flow: Flow | null;
   /** Of the endpoint: its flows, where the flow is not known. */
   definition: Definition;
+  /** Of the result, which was stored for its size; null where there is no room for it. */
+  storedAddress(bytes: number): string | null;
   /** Called once. */
   answer(answer: Answer): void;
 }
@@ -107,7 +110,8 @@ export function waitForAnswer({
       if (kind === "trigger") refuseWith("TRIGGER_FAILED");
     },
     onEnd(outcome) {
-      if (kind === "result") answer(synchronousAnswer(outcome, executionId, sender.requestId));
+      if (kind === "result")
+        answer(synchronousAnswer(outcome, executionId, sender.requestId, options.storedAddress));
       else if (kind === "trigger") accept();
     },
     needsResult: () => kind === "result" && status === null,
@@ -134,7 +138,7 @@ const acceptedAnswer = (executionId: string): Answer => ({
 
 function triggerAnswer(response: HttpResponse, executionId: string): Answer {
   return {
-    status: statusOr200(response.statusCode),
+    status: answerStatus(response.statusCode),
     headers: [
       ["content-type", response.contentType || "application/json"],
       ...Object.entries(response.headers ?? {}).filter(isNotContentType),
@@ -144,16 +148,34 @@ function triggerAnswer(response: HttpResponse, executionId: string): Answer {
   };
 }
 
+/** The result is fetched by GET, whatever the webhook was sent by. */
+const redirect = (address: string, executionId: string): Answer => ({
+  status: 303,
+  headers: [
+    ["location", address],
+    ["content-type", "application/json"],
+    ["cache-control", "no-store"],
+    ["prismatic-executionid", executionId],
+  ],
+  body: JSON.stringify({ executionId }),
+});
+
 function synchronousAnswer(
   outcome: Pick<RunOutcome, "status" | "result">,
   executionId: string,
   requestId: string,
+  storedAddress: (bytes: number) => string | null,
 ): Answer {
   if (outcome.status === "FAILED") return refusal("FLOW_FAILED", requestId, { executionId });
-  const result = outcome.result ?? { data: undefined };
+  const result: RunResult = outcome.result ?? { data: undefined };
+  if (result.stored !== undefined) {
+    const address = result.stored === null ? null : storedAddress(result.stored.bytes);
+    if (address === null) return refusal("RESULT_NOT_STORED", requestId, { executionId });
+    return redirect(address, executionId);
+  }
   const { body, contentType } = bodyOf(result.data, result.contentType);
   return {
-    status: statusOr200(result.statusCode),
+    status: answerStatus(result.statusCode),
     headers: [
       ["content-type", contentType],
       ...Object.entries(result.headers ?? {}).filter(isNotContentType),
@@ -162,23 +184,3 @@ function synchronousAnswer(
     body,
   };
 }
-
-/** Bytes as bytes, a text with a content type of its own as it is, everything else as JSON. */
-function bodyOf(
-  data: unknown,
-  contentType: string | undefined,
-): { body: string | Buffer; contentType: string } {
-  if (data instanceof Uint8Array)
-    return {
-      body: Buffer.from(data.buffer, data.byteOffset, data.byteLength),
-      contentType: contentType ?? "application/octet-stream",
-    };
-  if (typeof data === "string" && contentType !== undefined && !/\bjson\b/i.test(contentType))
-    return { body: data, contentType };
-  return { body: JSON.stringify(data ?? null), contentType: contentType ?? "application/json" };
-}
-
-const isNotContentType = ([name]: [string, string]): boolean => name.toLowerCase() !== "content-type";
-
-const statusOr200 = (status: number | undefined): number =>
-  typeof status === "number" && Number.isInteger(status) && status >= 200 && status <= 599 ? status : 200;

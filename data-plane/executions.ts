@@ -126,6 +126,8 @@ export interface ExecutionsOptions {
   ingressUrl: () => string;
   /** Answers a sender that waits. */
   answer(logName: string, id: string, answer: Answer): void;
+  /** The address of an execution's result that was stored; null where there is no room for it. */
+  storedAddress(id: string, bytes: number): string | null;
   /** Whether the end of one is to be told of. */
   isObserved(status: ExecutionFinish["status"], id: string): boolean;
   onEnded(ended: EndedExecution): void;
@@ -802,6 +804,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       sender: request,
       flow: route.kind === "flow" ? flow : null,
       definition: source.definition,
+      storedAddress: (bytes) => options.storedAddress(id, bytes),
       answer(answer) {
         if (logName !== null) options.answer(logName, id, answer);
       },

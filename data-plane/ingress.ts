@@ -11,6 +11,8 @@ import { ConfigurationError, type ErrorCode, errorBody, errorCatalogue } from ".
 import { newId } from "../shared/ids.ts";
 import { type MetricsRequest, metricsRefusal } from "../shared/metricsAccess.ts";
 import type { CompiledInstance } from "./replica/compiled.ts";
+import type { StoredResult } from "./resultFiles.ts";
+import { resultsPath } from "./storedResults.ts";
 
 /** A request to a webhook URL. */
 export interface IncomingRequest {
@@ -90,6 +92,8 @@ export interface IngressHandlers {
   isReady(): boolean;
   /** The text of `/metrics`; null where it can't be had. */
   metrics(): Promise<string | null>;
+  /** A result that was too large for its answer, by what follows `/results/`; null where there is none to have. */
+  result(signed: string): Promise<StoredResult | null>;
 }
 
 export interface IngressOptions {
@@ -193,6 +197,8 @@ interface Room {
    * call into uWebSockets.js costs 0.4 µs, and it writes the value as it is.
    */
   acceptedHeaders: string;
+  /** Large results on their way. */
+  results: number;
 }
 
 /** Listens, or waits to be handed connections. Throws `ConfigurationError` where the port is taken. */
@@ -218,12 +224,14 @@ export async function startIngress(options: IngressOptions): Promise<Ingress> {
       ...(tls === null ? securityHeaders : tlsSecurityHeaders).map((header) => header.join(": ")),
       "prismatic-executionid: ",
     ].join("\r\n"),
+    results: 0,
   };
   const makeApp = () => {
     const app = tls === null ? uws.App() : uws.SSLApp(tlsOptions(tls));
     app.get("/healthz", (response) => sendPlain(response, options, handlers.isHealthy() ? 200 : 503));
     app.get("/readyz", (response) => sendPlain(response, options, handlers.isReady() ? 200 : 503));
     app.get("/metrics", (response, request) => sendMetrics(room, response, request));
+    app.get(`${resultsPath}*`, (response, request) => sendResult(room, response, request));
     app.any("/trigger/*", (response, request) => receive(room, response, request));
     app.any("/*", (response, request) => {
       const requestId = newId();
@@ -623,6 +631,74 @@ function sendMetrics(room: Room, response: HttpResponse, request: HttpRequest): 
   });
 }
 
+/** Each holds a piece of its result, and a file. */
+const resultsAtOnceMax = 64;
+const resultGone = JSON.stringify({ error: { message: "This address is not valid, or has expired." } });
+
+function sendResult(room: Room, response: HttpResponse, request: HttpRequest): void {
+  const signed = request.getUrl().slice(resultsPath.length);
+  const download: Download = { isGone: false, wake() {} };
+  response.onAborted(() => {
+    download.isGone = true;
+    download.wake();
+  });
+  if (room.results >= resultsAtOnceMax) {
+    sendPlain(response, room.options, 503);
+    return;
+  }
+  room.results++;
+  pour(room, response, signed, download)
+    .catch(() => {
+      if (!download.isGone) response.close();
+    })
+    .finally(() => {
+      room.results--;
+    });
+}
+
+interface Download {
+  isGone: boolean;
+  /** Ends a wait for the receiver. */
+  wake(): void;
+}
+
+/** Piece by piece, no faster than it is received. */
+async function pour(room: Room, response: HttpResponse, signed: string, download: Download): Promise<void> {
+  const result = await room.handlers.result(signed);
+  try {
+    if (download.isGone) return;
+    if (result === null) {
+      response.cork(() => sendPlain(response, room.options, 404, resultGone));
+      return;
+    }
+    for (let isFirst = true; !download.isGone; isFirst = false) {
+      const piece = await result.read(response.getWriteOffset());
+      if (download.isGone) return;
+      if (piece.length === 0) throw new Error("The stored result is cut short.");
+      const isWritable = new Promise<void>((resolve) => {
+        download.wake = resolve;
+      });
+      response.onWritable(() => {
+        download.wake();
+        return true;
+      });
+      let [isTaken, isDone] = [false, false];
+      response.cork(() => {
+        if (isFirst) {
+          response.writeStatus(`${result.status} ${STATUS_CODES[result.status] ?? "Unknown"}`);
+          writeSecurityHeaders(response, room.options);
+          writeHeaders(response, [["cache-control", "private, no-store"], ...result.headers]);
+        }
+        [isTaken, isDone] = response.tryEnd(piece, result.bytes);
+      });
+      if (isDone) return;
+      if (!isTaken) await isWritable;
+    }
+  } finally {
+    result?.close();
+  }
+}
+
 const metricsFailure = JSON.stringify({ error: { message: "The metrics could not be gathered." } });
 
 const headerNamePattern = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
@@ -662,6 +738,10 @@ function writeHead({ options, answers, refusals }: Room, response: HttpResponse,
   if (code !== undefined) refusals[code] = (refusals[code] ?? 0) + 1;
   response.writeStatus(`${status} ${STATUS_CODES[status] ?? "Unknown"}`);
   writeSecurityHeaders(response, options);
+  writeHeaders(response, headers);
+}
+
+function writeHeaders(response: HttpResponse, headers: Answer["headers"]): void {
   for (const [name, value] of headers) {
     // Flow code names some of these; what could split the response, or is written already, is left out.
     if (!headerNamePattern.test(name) || headersOfServer.has(name.toLowerCase())) continue;
@@ -679,7 +759,7 @@ function writeSecurityHeaders(response: HttpResponse, { tls }: IngressOptions): 
 function sendPlain(
   response: HttpResponse,
   options: IngressOptions,
-  status: 200 | 401 | 500 | 503,
+  status: 200 | 401 | 404 | 500 | 503,
   body = JSON.stringify({ status: status === 200 ? "ok" : "unavailable" }),
   contentType = "application/json",
 ): void {

@@ -34,6 +34,8 @@ export interface IngressThreadData {
   logName: string;
   journalFolder: string;
   replicaFolder: string;
+  /** Where large results are, for their senders to fetch. */
+  resultsFolder: string;
   replica: ReplicaState;
   /** Null until the first feed page was applied. */
   pepper: Uint8Array | null;

@@ -25,7 +25,9 @@ import { noteKeyUse } from "./keyUse.ts";
 import { createBodyParser } from "./largeBodies.ts";
 import { createRejections } from "./rejections.ts";
 import { openReplicaReader } from "./replica/reader.ts";
+import { openResult } from "./resultFiles.ts";
 import { createStaleness } from "./staleness.ts";
+import { signedResult } from "./storedResults.ts";
 import { createWebhooks } from "./webhooks.ts";
 import { createWrongKeys } from "./wrongKeys.ts";
 
@@ -102,7 +104,8 @@ async function start(): Promise<void> {
     observed: answered.onAccepted !== null ? "all" : answered.onAnswered !== null ? "failed" : "none",
     warn: (message, reason) => post({ kind: "notice", level: "error", fields: { reason }, message }),
   });
-  webhooks.setPepper(pepperOf(data.pepper));
+  let pepper = pepperOf(data.pepper);
+  webhooks.setPepper(pepper);
   const proxies = trustedProxyList(config.trustedProxies);
   const isAlone = config.ingressThreads === 1;
   const ingress: Ingress = await startIngress({
@@ -126,6 +129,10 @@ async function start(): Promise<void> {
       isHealthy: () => true,
       isReady: webhooks.isReady,
       metrics: askForMetrics,
+      async result(signed) {
+        const id = pepper === null ? null : signedResult(pepper, signed);
+        return id === null ? null : openResult(data.resultsFolder, id);
+      },
     },
   });
   const closeTransport = () => {
@@ -176,7 +183,8 @@ async function start(): Promise<void> {
   port.on("message", (message: ToIngressThread) => {
     switch (message.kind) {
       case "refresh":
-        webhooks.refresh(message.replica, pepperOf(message.pepper));
+        pepper = pepperOf(message.pepper);
+        webhooks.refresh(message.replica, pepper);
         return post({ kind: "refreshed", number: message.number });
       case "answers":
         for (const { id, answer } of message.answers) webhooks.answer(id, answer);

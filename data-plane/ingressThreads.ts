@@ -26,6 +26,7 @@ export interface IngressThreadsOptions {
   journalFolder: string;
   journalBounds: JournalBounds;
   replicaFolder: string;
+  resultsFolder: string;
   replica: ReplicaState;
   /** Null until the first feed page was applied: until then webhooks are answered 503. */
   pepper: Uint8Array | null;
@@ -341,6 +342,7 @@ function dataFor(
     logName,
     journalFolder: options.journalFolder,
     replicaFolder: options.replicaFolder,
+    resultsFolder: options.resultsFolder,
     replica: options.replica,
     pepper: options.pepper,
     currentAtMs: options.currentAtMs,

@@ -30,9 +30,11 @@ import { startPruning } from "./replica/prune.ts";
 import { openReplicaReader } from "./replica/reader.ts";
 import { openReplicaWriter } from "./replica/writer.ts";
 import { startReporter } from "./reporter.ts";
+import { resultsFolder } from "./resultFiles.ts";
 import { createRunner } from "./runs.ts";
 import { openLastCurrent } from "./staleness.ts";
 import { openStates } from "./states/states.ts";
+import { openStoredResults } from "./storedResults.ts";
 import type { Tracing } from "./tracing.ts";
 import { createWideEvents } from "./wideEvents.ts";
 import { createWrongKeys } from "./wrongKeys.ts";
@@ -142,6 +144,12 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     logger,
     fetchBundle: (digest) => controlPlane.fetchBundle(digest),
   });
+  const storedResults = openStoredResults({
+    folder: resultsFolder(config.dataDir),
+    bytesMax: config.storedResultsBytesMax,
+    pepper: () => pepper,
+    url: () => config.resultsUrl ?? ingressUrl,
+  });
   const keyUse = startKeyUse({ send: (uses) => controlPlane.reportKeyUse(uses), logger });
   const { wrongKeysPerMinute } = config;
   const wrongKeys = createWrongKeys(wrongKeysPerMinute);
@@ -154,6 +162,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     keyChecks: createKeyChecks({ keyUse, wrongKeys, wrongKeysPerMinute }),
     ingressUrl: () => ingressUrl,
     answer: (logName, id, answer) => ingress.answer(logName, id, answer),
+    storedAddress: storedResults.address,
     isObserved: wideEvents.isRunLogged,
     onEnded: wideEvents.run,
     onFanOut: fanOuts.begin,
@@ -172,6 +181,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     journalFolder,
     journalBounds: bounds,
     replicaFolder,
+    resultsFolder: resultsFolder(config.dataDir),
     replica: replica.state(),
     pepper,
     currentAtMs,
@@ -277,6 +287,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     metrics.stop();
     await reporter.stop();
     states.stop();
+    storedResults.stop();
     await journal.close();
     await parser.close();
     reader.close();

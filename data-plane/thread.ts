@@ -26,6 +26,7 @@ export interface ThreadOptions {
   memoryMb: number;
   beatIntervalMs: number;
   answerBytesMax: number;
+  storedResults: ThreadStart["storedResults"];
   outbound: OutboundSettings;
   onMessage(message: FromThread): void;
   /** It ended by itself; not called after `terminate`. */
@@ -44,6 +45,7 @@ export function startThread(options: ThreadOptions): Thread {
     beatIntervalMs: options.beatIntervalMs,
     progressIntervalMs,
     answerBytesMax: options.answerBytesMax,
+    storedResults: options.storedResults,
     memoryMb: options.memoryMb,
     outbound: options.outbound,
   };

@@ -10,6 +10,7 @@ import type { Config } from "../shared/config.ts";
 import type { ExecutionErrorCode } from "../shared/errors.ts";
 import type { RunContext } from "./contexts.ts";
 import { createFifo } from "./fifo.ts";
+import { resultsFolder } from "./resultFiles.ts";
 import type { LastWord, WordKind } from "./runtime/lastWords.ts";
 import {
   type FromThread,
@@ -72,6 +73,8 @@ export interface ThreadsOptions {
     | "runTimeoutMs"
     | "runMemoryMb"
     | "bodyBytesMax"
+    | "storedResultBytesMax"
+    | "dataDir"
     | "outbound"
   >;
   /** For the operator: a thread was lost, or flow code wrote outside of a run. */
@@ -158,6 +161,7 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       memoryMb: config.runMemoryMb,
       beatIntervalMs: Math.max(10, Math.floor(checkIntervalMs / beatsPerCheck)),
       answerBytesMax: config.bodyBytesMax,
+      storedResults: { folder: resultsFolder(config.dataDir), bytesMax: config.storedResultBytesMax },
       outbound: config.outbound,
       onMessage: (message) => handle(room, message),
       onExit: (reason) => lose(room, "RUN_KILLED_THREAD", reason),

@@ -27,6 +27,9 @@ const settings = {
   SWITCHYARD_ENDPOINT_REQUESTS_PER_SECOND: whole(0, 0, 1_000_000),
   SWITCHYARD_TRIGGER_RESPONSE_TIMEOUT_MS: whole(2_500, 10, 60_000),
   SWITCHYARD_SYNCHRONOUS_TIMEOUT_MS: whole(30_000, 10, 300_000),
+  SWITCHYARD_STORED_RESULT_BYTES_MAX: whole(64 * 1024 * 1024, 0, 256 * 1024 * 1024),
+  SWITCHYARD_STORED_RESULTS_BYTES_MAX: whole(1024 ** 3, 0, Number.MAX_SAFE_INTEGER),
+  SWITCHYARD_RESULTS_URL: optionalText(),
   SWITCHYARD_JOURNAL_ENTRIES_MAX: whole(1_000_000, 1, 100_000_000),
   SWITCHYARD_JOURNAL_BYTES_MAX: whole(8 * 1024 ** 3, 1024 * 1024, Number.MAX_SAFE_INTEGER),
   SWITCHYARD_INGRESS_THREADS: whole(1, 1, 64),
@@ -86,6 +89,12 @@ export interface Config {
   endpointRequestsPerSecond: number;
   triggerResponseTimeoutMs: number;
   synchronousTimeoutMs: number;
+  /** A synchronous result above `bodyBytesMax` is stored up to this size; 0: none is. */
+  storedResultBytesMax: number;
+  /** Of all stored results together. */
+  storedResultsBytesMax: number;
+  /** What addresses of stored results start with. */
+  resultsUrl: string | undefined;
   journalEntriesMax: number;
   journalBytesMax: number;
   ingressThreads: number;
@@ -166,6 +175,9 @@ export function readConfig(environment: Environment = process.env): Config {
     endpointRequestsPerSecond: read.SWITCHYARD_ENDPOINT_REQUESTS_PER_SECOND,
     triggerResponseTimeoutMs: read.SWITCHYARD_TRIGGER_RESPONSE_TIMEOUT_MS,
     synchronousTimeoutMs: read.SWITCHYARD_SYNCHRONOUS_TIMEOUT_MS,
+    storedResultBytesMax: read.SWITCHYARD_STORED_RESULT_BYTES_MAX,
+    storedResultsBytesMax: read.SWITCHYARD_STORED_RESULTS_BYTES_MAX,
+    resultsUrl: withoutSlash(read.SWITCHYARD_RESULTS_URL),
     journalEntriesMax: read.SWITCHYARD_JOURNAL_ENTRIES_MAX,
     journalBytesMax: read.SWITCHYARD_JOURNAL_BYTES_MAX,
     ingressThreads: read.SWITCHYARD_INGRESS_THREADS,

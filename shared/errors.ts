@@ -22,6 +22,10 @@ export const errorCatalogue = {
   HEADERS_TOO_LARGE: { status: 431, message: "The request's headers are too large." },
   TRIGGER_FAILED: { status: 500, message: "The flow's trigger failed." },
   FLOW_FAILED: { status: 500, message: "The flow failed." },
+  RESULT_NOT_STORED: {
+    status: 500,
+    message: "The flow ran. Its result is too large for an answer, and there was no room to store it.",
+  },
   INTERNAL: { status: 500, message: "Something went wrong on our side." },
   JOURNAL_FULL: { status: 503, message: "The server can't take more webhooks right now. Try again later." },
   DRAINING: { status: 503, message: "The server is shutting down. Try again later." },

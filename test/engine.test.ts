@@ -102,6 +102,7 @@ beforeAll(async () => {
     keyChecks: keyChecksOfCommands,
     ingressUrl: () => "http://hooks.test",
     answer() {},
+    storedAddress: () => null,
     isObserved: () => false,
     onEnded() {},
     onFanOut() {},

@@ -24,6 +24,7 @@ async function start(environment: Record<string, string> = {}) {
     journalFolder,
     journalBounds: newJournalBounds({ entriesMax: 1000, bytesMax: 1e9 }),
     replicaFolder,
+    resultsFolder: join(folder, "results"),
     replica: replica.state(),
     pepper: null,
     currentAtMs: null,

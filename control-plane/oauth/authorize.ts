@@ -6,7 +6,7 @@
 import { createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { isUuid } from "../../shared/ids.ts";
 import type { Pepper } from "../../shared/secrets.ts";
-import { readSignedPath, signPath } from "../signedPaths.ts";
+import { readSignedPath, signPath } from "../../shared/signedPaths.ts";
 import type { VariableOwner } from "../store/configVariables.ts";
 import type { OAuthSettings } from "./settings.ts";
 

@@ -7,10 +7,14 @@ import { sentTrace } from "../traceContext.ts";
 import type { RunCapture } from "./capture.ts";
 import type { RunScope, RunStates } from "./context.ts";
 import type { ThreadContext } from "./contexts.ts";
+<<<<<<< HEAD
 import type { RunAttributes, RunMeta, RunResult, TriggerFindings, TriggerOutcome } from "./messages.ts";
+=======
+import type { RunAttributes, RunMeta, RunResult, ThreadStart, TriggerOutcome } from "./messages.ts";
+>>>>>>> 5fc75c2 (Synchronous results too large for an answer are stored, and their sender is redirected there)
 import type { Modules } from "./modules.ts";
 import { buildPayload } from "./payload.ts";
-import { resultOf } from "./returns.ts";
+import { largeResultOf, resultOf } from "./returns.ts";
 import { createWalk, runSteps } from "./stepWalk.ts";
 
 export interface FlowRunOptions {
@@ -29,8 +33,12 @@ export interface FlowRunOptions {
   modules: Modules;
   memoryMb: number;
   answerBytesMax: number;
+<<<<<<< HEAD
   /** Filled in by the trigger. */
   findings: TriggerFindings;
+=======
+  storedResults: ThreadStart["storedResults"];
+>>>>>>> 5fc75c2 (Synchronous results too large for an answer are stored, and their sender is redirected there)
   /** The trigger step ended. */
   onTrigger(outcome: TriggerOutcome, isPassOn: boolean): void;
 }
@@ -66,7 +74,8 @@ export async function runFlow(options: FlowRunOptions): Promise<RunResult | null
     onTrigger: options.onTrigger,
   });
   await runSteps(walk, flow.steps);
-  return options.needsResult ? resultOf(walk.last, options) : null;
+  if (!options.needsResult) return null;
+  return resultOf(walk.last, options) ?? (await largeResultOf(walk.last, options));
 }
 
 function attributesOf({ id, request, context }: FlowRunOptions): RunAttributes {

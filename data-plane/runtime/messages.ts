@@ -117,6 +117,8 @@ export interface RunResult {
   statusCode?: number;
   headers?: Record<string, string>;
   contentType?: string;
+  /** Too large for an answer: it was written to a file of so many bytes, or could not be (null). */
+  stored?: { bytes: number } | null;
 }
 
 /** `uniqueRequestId`: where the flow's retries have one. */
@@ -198,6 +200,8 @@ export interface ThreadStart {
   beatIntervalMs: number;
   progressIntervalMs: number;
   answerBytesMax: number;
+  /** Where larger results are written to, up to this size. */
+  storedResults: { folder: string; bytesMax: number };
   memoryMb: number;
   outbound: OutboundSettings;
 }

@@ -44,6 +44,7 @@ const {
   beatIntervalMs,
   progressIntervalMs,
   answerBytesMax,
+  storedResults,
   memoryMb,
   outbound: outboundSettings,
 } = workerData as ThreadStart;
@@ -195,7 +196,11 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
       modules,
       memoryMb,
       answerBytesMax,
+<<<<<<< HEAD
       findings,
+=======
+      storedResults,
+>>>>>>> 5fc75c2 (Synchronous results too large for an answer are stored, and their sender is redirected there)
       onTrigger(outcome, isPassOn) {
         if (capture.isClosed()) return;
         // Nobody waits for the built-in triggers: their end travels with the run's.

@@ -4,7 +4,7 @@
  * master key does not end it.
  */
 import { createHmac, hkdfSync } from "node:crypto";
-import { equalInConstantTime, type Pepper } from "../shared/secrets.ts";
+import { equalInConstantTime, type Pepper } from "./secrets.ts";
 
 /** `purpose` keeps an address for one thing from opening another; `subject` is what it opens. */
 export function signPath(pepper: Pepper, purpose: string, subject: string, lifetimeMs: number): string {
