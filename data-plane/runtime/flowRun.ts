@@ -7,11 +7,14 @@ import { sentTrace } from "../traceContext.ts";
 import type { RunCapture } from "./capture.ts";
 import type { RunScope, RunStates } from "./context.ts";
 import type { ThreadContext } from "./contexts.ts";
-<<<<<<< HEAD
-import type { RunAttributes, RunMeta, RunResult, TriggerFindings, TriggerOutcome } from "./messages.ts";
-=======
-import type { RunAttributes, RunMeta, RunResult, ThreadStart, TriggerOutcome } from "./messages.ts";
->>>>>>> 5fc75c2 (Synchronous results too large for an answer are stored, and their sender is redirected there)
+import type {
+  RunAttributes,
+  RunMeta,
+  RunResult,
+  ThreadStart,
+  TriggerFindings,
+  TriggerOutcome,
+} from "./messages.ts";
 import type { Modules } from "./modules.ts";
 import { buildPayload } from "./payload.ts";
 import { largeResultOf, resultOf } from "./returns.ts";
@@ -33,12 +36,9 @@ export interface FlowRunOptions {
   modules: Modules;
   memoryMb: number;
   answerBytesMax: number;
-<<<<<<< HEAD
   /** Filled in by the trigger. */
   findings: TriggerFindings;
-=======
   storedResults: ThreadStart["storedResults"];
->>>>>>> 5fc75c2 (Synchronous results too large for an answer are stored, and their sender is redirected there)
   /** The trigger step ended. */
   onTrigger(outcome: TriggerOutcome, isPassOn: boolean): void;
 }

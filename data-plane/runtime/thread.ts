@@ -196,11 +196,8 @@ function startRun(run: ReceivedRun, context: ThreadContext, isAlone: boolean): v
       modules,
       memoryMb,
       answerBytesMax,
-<<<<<<< HEAD
       findings,
-=======
       storedResults,
->>>>>>> 5fc75c2 (Synchronous results too large for an answer are stored, and their sender is redirected there)
       onTrigger(outcome, isPassOn) {
         if (capture.isClosed()) return;
         // Nobody waits for the built-in triggers: their end travels with the run's.
