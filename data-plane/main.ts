@@ -231,6 +231,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     logger,
     async onApplied(state) {
       reader.refresh(state);
+      states.forget(state.changed?.instances ?? [], (id) => reader.instance(id) === null);
       loadPepper();
       await ingress.refresh(state, pepper);
       executions.onReplicaReady();
@@ -251,6 +252,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     executions: () => executions.stats(),
     threads: () => runner.stats(),
     reporter: () => reporter.stats(),
+    states: () => states.stats(),
     feed: () => feedClient.stats(),
     currentAtMs: () => currentAtMs,
     replica: () => replica.state(),

@@ -15,6 +15,7 @@ import type { ReplicaReaderStats } from "./replica/reader.ts";
 import type { ReplicaState } from "./replica/state.ts";
 import type { ReporterStats } from "./reporter.ts";
 import { runBucketsMs } from "./runStats.ts";
+import type { StatesStats } from "./states/states.ts";
 import type { ThreadsStats } from "./threads.ts";
 import type { TracingStats } from "./tracing.ts";
 
@@ -26,6 +27,7 @@ export interface MeasuredParts {
   executions(): ExecutionsStats;
   threads(): ThreadsStats;
   reporter(): ReporterStats;
+  states(): StatesStats;
   feed(): FeedStats;
   /** When the replica was last known to be what the control plane has; null for never. */
   currentAtMs(): number | null;
@@ -77,6 +79,7 @@ export function createMetrics(parts: MeasuredParts): DataMetrics {
       executions: parts.executions(),
       threads: parts.threads(),
       reporter: parts.reporter(),
+      states: parts.states(),
       feed: parts.feed(),
       currentAtMs: parts.currentAtMs(),
       tracing: parts.tracing(),
@@ -112,6 +115,7 @@ interface Measured {
   executions: ExecutionsStats;
   threads: ThreadsStats;
   reporter: ReporterStats;
+  states: StatesStats;
   feed: FeedStats;
   currentAtMs: number | null;
   tracing: TracingStats | null;
@@ -255,8 +259,15 @@ function addReports(register: Registry): SetFamily {
   const confirmed = counter("reports_confirmed_total", "Events that the control plane has stored.");
   const refused = counter("reports_refused_total", "Events that it did not understand.");
   const failures = counter("report_failures_total", "Batches of events that could not be delivered.");
+  const states = gauge(
+    "states_unconfirmed",
+    "Events with states of flows that the control plane has not confirmed.",
+  );
+  const stateWaits = gauge("states_waiting_runs", "Runs that wait to hear what state their flow keeps.");
   const spans = counter("trace_spans_total", "Spans, by what became of them.", ["outcome"]);
-  return ({ reporter, journal, tracing }) => {
+  return ({ reporter, states: kept, journal, tracing }) => {
+    states([[{}, kept.unconfirmed]]);
+    stateWaits([[{}, kept.waiting]]);
     waiting([[{}, journal.waitingReports]]);
     lag([[{}, reporter.lagMs / 1000]]);
     confirmed([[{}, reporter.confirmed]]);

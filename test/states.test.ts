@@ -1,6 +1,9 @@
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parseNodeId } from "../shared/ids.ts";
 import { loadIntegration } from "../shared/scripts/bundleIntegration.ts";
 import { importBuilt } from "../shared/scripts/publishIntegration.ts";
+import { openSqliteReader } from "../shared/sqlite.ts";
 import { stateBytesMax } from "../shared/states.ts";
 import { endedExecution, messagesOf } from "./support/executionRecord.ts";
 import { buildFixture } from "./support/fixtures.ts";
@@ -214,9 +217,11 @@ describe("an admin", () => {
     const { instanceId, webhookUrls } = await deployed("removed");
     await send(webhookUrls["Counter"]!, { count: all });
     await waitFor(async () => (await persistedStates(planes, instanceId)).crossFlowState !== null);
+    expect(keptHere(instanceId)).toBeGreaterThan(0);
     await api(`mutation ($id: ID!) { deleteInstance(input: { id: $id }) { errors { messages } } }`, {
       id: instanceId,
     });
+    await waitFor(() => keptHere(instanceId) === 0);
     const again = await deployed("removed");
     expect(again.instanceId).not.toBe(instanceId);
     expect(await send(again.webhookUrls["Counter"]!)).toMatchObject({
@@ -265,6 +270,20 @@ describe("what is kept outlives", () => {
     }
   }, 60_000);
 });
+
+/** How many states of an instance the data plane has a copy of. */
+function keptHere(instanceId: string): number {
+  const database = openSqliteReader(join(planes.dataDir, "data-plane", "states.db"), 1);
+  try {
+    const owner = parseNodeId(instanceId)!.id;
+    return database
+      .prepare<[string], number>("SELECT count(*) FROM states WHERE key LIKE ? || '/%'")
+      .pluck()
+      .get(owner)!;
+  } finally {
+    database.close();
+  }
+}
 
 async function customerToken(customer: string): Promise<string> {
   const { createCustomerUser } = await api(

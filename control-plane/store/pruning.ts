@@ -62,10 +62,14 @@ export async function pruneOldest(store: Store, rowsMax: number): Promise<number
   return oldest.length;
 }
 
-/** Bytes in use in the executions database: pages that hold something, so that deleting shows at once. */
+/**
+ * Bytes in use in the executions database: pages that hold something, so that deleting shows at once. What flows keep
+ * lies there, too, and does not count: no pruning makes it smaller.
+ */
 export async function executionBytes(store: Store): Promise<number> {
   const { rows } = await sql<{ bytes: number }>`
-    SELECT (pages.page_count - free.freelist_count) * size.page_size AS bytes
+    SELECT (pages.page_count - free.freelist_count) * size.page_size
+      - (SELECT coalesce(sum(octet_length(value)), 0) FROM flowStates) AS bytes
     FROM pragma_page_count AS pages, pragma_freelist_count AS free, pragma_page_size AS size
   `.execute(store.executions);
   return rows[0]?.bytes ?? 0;

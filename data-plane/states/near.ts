@@ -15,6 +15,8 @@ export interface NearStates {
   write(states: readonly { key: string; state: StoredState }[]): void;
   /** Drops those that were written first, but for what `isNeeded`, until they take `bytesMax` at most. */
   shrink(bytesMax: number, isNeeded: (key: string) => boolean): void;
+  /** Drops all of an owner that is gone. */
+  forget(ownerId: string): void;
   /** Drops all but what `isNeeded`. */
   clear(isNeeded: (key: string) => boolean): void;
   /** Which states the control plane had, at which position of which store; "" for none. */
@@ -86,6 +88,11 @@ export function openNearStates(file: string, warn: (message: string, reason: str
       after = rows.at(-1)!.number;
     }
   });
+  const forget = database.transaction((ownerId: string) => {
+    // "0" is what follows "/": all keys that start with the owner's id.
+    database.prepare("DELETE FROM states WHERE key > ? AND key < ?").run(`${ownerId}/`, `${ownerId}0`);
+    database.prepare("DELETE FROM listed WHERE ownerId = ?").run(ownerId);
+  });
   const list = database.transaction((keys: readonly StateKey[], epoch: string, position: number) => {
     for (const { ownerId, scope, stableKey } of keys) insertListed.run(ownerId, scope, stableKey);
     setMeta.run(epoch, position);
@@ -103,6 +110,10 @@ export function openNearStates(file: string, warn: (message: string, reason: str
         bytes -= row.bytes;
         return true;
       });
+    },
+    forget(ownerId) {
+      forget(ownerId);
+      bytes = allBytes.get() ?? 0;
     },
     clear(isNeeded) {
       walk((row) => {

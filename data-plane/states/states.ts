@@ -39,6 +39,8 @@ export interface States {
   writes(changes: StateChanges): StateWrite[];
   /** The event is in the journal. */
   saved(eventKey: string, executionId: string, writes: readonly StateWrite[]): void;
+  /** What is kept here of those that are gone goes. */
+  forget(ownerIds: readonly string[], isGone: (ownerId: string) => boolean): void;
   /** The control plane has stored these events. */
   confirmed(eventKeys: readonly string[]): void;
   stats(): StatesStats;
@@ -351,6 +353,19 @@ export function openStates(options: StatesOptions): States {
           unconfirmed.delete(key);
           checkedAt.set(key, performance.now());
         }
+      }
+    },
+    forget(ownerIds, isGone) {
+      for (const ownerId of ownerIds) {
+        if (!owners.has(ownerId) || !isGone(ownerId)) continue;
+        owners.delete(ownerId);
+        for (const text of listed) {
+          if (ownerOf(text) !== ownerId) continue;
+          listed.delete(text);
+          held.delete(text);
+          unconfirmed.delete(text);
+        }
+        near.forget(ownerId);
       }
     },
     stats: () => ({ unconfirmed: unconfirmedEvents.size, waiting }),
