@@ -64,6 +64,8 @@ export async function startServer(services: Services, authenticator: Authenticat
       error: () => {},
     },
     multipart: false,
+    // Each caller has a limit of its own, by Content-Length, which must be there: see `apiLimits.ts`.
+    maxRequestBodySize: false,
     // Answered here, for all of the API's answers alike.
     cors: false,
     plugins: [documentLimits(config), seeOperations()],
