@@ -72,8 +72,8 @@ const mark = ',"fanOut":"';
 /** The last member of an event's JSON. A text in a text, so that its mark stands in the event once. */
 export const fanOutMember = (fanOut: string): string => `,"fanOut":${JSON.stringify(fanOut)}`;
 
-/** Events without one end with an object or null. */
-const hasFanOut = (eventJson: string): boolean => eventJson.endsWith('"}');
+/** Nearly all events end with an object or null, so they are told apart at once. */
+const hasFanOut = (eventJson: string): boolean => eventJson.endsWith('"}') && eventJson.includes(mark);
 
 function readFanOut(eventJson: string): FanOut {
   const at = eventJson.lastIndexOf(mark);
@@ -101,29 +101,50 @@ const appendedAtOnceMax = 200;
 /** The journal has no room, and gets some as other events are sent. */
 const heldPauseMs = 500;
 
+interface Expansion {
+  /** Places of the entries that are in the journal, or have been: where it had no room for all, it goes on with the others. */
+  done: Set<number>;
+  working: Promise<boolean> | null;
+}
+
 export function createFanOuts({ append, logger }: FanOutsOptions): FanOuts {
   /** Those that were begun in this process, until their event is confirmed. */
-  const begun = new Map<string, Promise<boolean>>();
+  const begun = new Map<string, Expansion>();
 
-  function expand(key: string, fanOut: FanOut): Promise<boolean> {
-    const expanding = appendAll(fanOut).then(
-      () => true,
-      (error) => {
-        logger.warn({ key, reason: messageOf(error) }, "batches wait: the journal does not take them");
-        begun.delete(key);
-        return false;
-      },
-    );
-    begun.set(key, expanding);
-    return expanding;
+  /** Resolves with whether all entries are in the journal. */
+  function expand(key: string, read: () => FanOut): Promise<boolean> {
+    let expansion = begun.get(key);
+    if (expansion === undefined) {
+      expansion = { done: new Set(), working: null };
+      begun.set(key, expansion);
+    }
+    const { done } = expansion;
+    expansion.working ??= appendAll(read(), done).catch((error: unknown) => {
+      logger.warn({ key, reason: messageOf(error) }, "batches wait: the journal does not take them");
+      expansion.working = null;
+      return false;
+    });
+    return expansion.working;
   }
 
-  async function appendAll(fanOut: FanOut): Promise<void> {
+  async function appendAll(fanOut: FanOut, done: Set<number>): Promise<boolean> {
     const entries = entriesOf(fanOut);
     for (let at = 0; at < entries.length; at += appendedAtOnceMax) {
-      const some = entries.slice(at, at + appendedAtOnceMax);
-      await Promise.all(some.map(({ meta, body }) => append(meta, body)));
+      const some = entries
+        .slice(at, at + appendedAtOnceMax)
+        .map((entry, index) => ({ entry, place: at + index }));
+      const ends = await Promise.allSettled(
+        some
+          .filter(({ place }) => !done.has(place))
+          .map(async ({ entry: { meta, body }, place }) => {
+            await append(meta, body);
+            done.add(place);
+          }),
+      );
+      const failed = ends.find((end) => end.status === "rejected");
+      if (failed !== undefined) throw failed.reason;
     }
+    return true;
   }
 
   async function sendExpanded(events: readonly StoredReport[], report: Send): Promise<ReportAnswer> {
@@ -134,7 +155,7 @@ export function createFanOuts({ append, logger }: FanOutsOptions): FanOuts {
         ready.push(event);
         continue;
       }
-      const isThere = await (begun.get(event.key) ?? expand(event.key, readFanOut(event.json)));
+      const isThere = await expand(event.key, () => readFanOut(event.json));
       if (isThere) ready.push({ key: event.key, json: withoutFanOut(event.json) });
       else held.push(event);
     }
@@ -147,7 +168,7 @@ export function createFanOuts({ append, logger }: FanOutsOptions): FanOuts {
 
   return {
     begin(key, fanOut) {
-      void expand(key, fanOut);
+      void expand(key, () => fanOut);
     },
     // Most reports have nothing of it.
     send: (events, report) =>

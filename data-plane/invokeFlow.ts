@@ -1,6 +1,7 @@
 /** Makes the entry of a flow that no request has started: a tick of its schedule, or an event of its instance's life. */
 import type { Command } from "../shared/commands.ts";
 import { flowByStableKey } from "../shared/definition.ts";
+import type { Invocation } from "../shared/invocations.ts";
 import type { Executions } from "./executions.ts";
 import type { EntryMeta } from "./journal/entry.ts";
 import { queueKeyOf } from "./queueKeys.ts";
@@ -33,6 +34,8 @@ export async function invokeFlow(
   const flow = endpoint ? flowByStableKey(endpoint.source.definition, payload.flowStableKey) : undefined;
   if (!instance || !endpoint || flow === undefined) return "The flow is not deployed on this data plane.";
   const { body, ...request } = payload.request;
+  if (!instance.entity.isEnabled && !isOfLife(request.invocation))
+    return `The instance "${instance.entity.name}" is paused.`;
   const instanceId = instance.entity.id;
   // Who deploys or removes the instance does not wait for what else its flows have to do.
   const isHook = request.invocation?.kind === "hook";
@@ -65,3 +68,7 @@ export async function invokeFlow(
   await executions.append(meta, body === null ? null : Buffer.from(body, "base64"));
   return null;
 }
+
+/** What belongs to a deploy or a removal, which a pause does not keep from happening. */
+const isOfLife = (invocation: Invocation | undefined): boolean =>
+  invocation !== undefined && ["hook", "deploy", "remove"].includes(invocation.kind);

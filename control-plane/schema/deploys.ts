@@ -156,9 +156,13 @@ async function finishDeploy(context: Context, { after, lifecycle }: Deploy): Pro
   await startDeployFlows(context, lifecycle, isFirst, async (transaction) => {
     await transaction
       .updateTable("instances")
-      .set({ needsDeploy: 0, firstDeployedAtMs: after.firstDeployedAtMs ?? Date.now() })
+      .set({ firstDeployedAtMs: after.firstDeployedAtMs ?? Date.now() })
       .where("id", "=", after.id)
-      .where("deployedAtMs", "=", after.deployedAtMs)
+      .execute();
+    await transaction
+      .updateTable("instances")
+      .set({ needsDeploy: 0 })
+      .where("id", "=", after.id)
       // What was changed meanwhile waits for the next deploy.
       .where("updatedAtMs", "=", after.updatedAtMs)
       .execute();
