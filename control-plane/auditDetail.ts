@@ -17,7 +17,7 @@ const shownFields = new Set(
   [
     "id name description externalId comment customer integration integrationId instance flowConfig flow flowId",
     "parent user role email phone category labels configMode scheduleType timeZone addresses method contentType",
-    "dataPlaneId algorithm fingerprints startedAt_Gte startedAt_Lte flowName errorCode perSecond",
+    "dataPlaneId algorithm fingerprints startedAt_Gte startedAt_Lte flowName errorCode perSecond isolation",
   ].flatMap((names) => names.split(" ")),
 );
 /** Fields that say what was given, by digest and size: too large to keep, or with secrets inside. */

@@ -4,6 +4,7 @@ import type { Config } from "../shared/config.ts";
 import type { AuditLog } from "./audit.ts";
 import type { BulkReplayTicker } from "./bulkReplayTicker.ts";
 import type { ChangeFeed } from "./changeFeed.ts";
+import type { HeldBack } from "./heldBack.ts";
 import type { ControlMetrics } from "./metrics.ts";
 import type { RetryTicker } from "./retryTicker.ts";
 import type { Store } from "./store/store.ts";
@@ -28,6 +29,7 @@ export interface Services {
   store: Store;
   config: Config;
   feed: ChangeFeed;
+  heldBack: HeldBack;
   audit: AuditLog;
   metrics: ControlMetrics;
   retries: Pick<RetryTicker, "wake">;

@@ -13,6 +13,7 @@ import { createAuthenticator, dataPlaneTokenFile, firstAdminToken } from "./auth
 import { startBulkReplayTicker } from "./bulkReplayTicker.ts";
 import { createChangeFeed } from "./changeFeed.ts";
 import type { Services } from "./context.ts";
+import { createHeldBack } from "./heldBack.ts";
 import { createMetrics } from "./metrics.ts";
 import { startTokenRefresh } from "./oauth/refresh.ts";
 import { startRetention } from "./retention.ts";
@@ -58,6 +59,7 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
       store,
       config,
       feed,
+      heldBack: createHeldBack(),
       audit: createAuditLog(store, log, metrics.audited),
       metrics,
       log,

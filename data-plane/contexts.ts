@@ -50,7 +50,23 @@ export function createContextCompiler(
   const unsealText = createUnseal(masterKey);
   const codesByDefinition = new WeakMap<Definition, Map<Flow, RunCode>>();
 
-  const codeOf = ({ flow, definition }: ContextFacts): RunCode => {
+  const newCode = ({ flow, definition, instance, integration }: ContextFacts): RunCode => {
+    const owner = integration.isolatesInstances && instance !== null ? { owner: instance.id } : {};
+    const bundles = Object.entries(definition.bundles).map(
+      ([componentKey, digest]) => [componentKey, { digest, folder: folderOf(digest), ...owner }] as const,
+    );
+    return {
+      flow,
+      isCodeNative: definition.isCodeNative,
+      bundles: Object.fromEntries(bundles),
+      flowSchemas: schemasOf(definition),
+    };
+  };
+
+  const codeOf = (facts: ContextFacts): RunCode => {
+    const { flow, definition } = facts;
+    // Of this instance alone, so there is nobody to share it with.
+    if (facts.integration.isolatesInstances) return newCode(facts);
     let codes = codesByDefinition.get(definition);
     if (codes === undefined) {
       codes = new Map();
@@ -58,15 +74,7 @@ export function createContextCompiler(
     }
     let code = codes.get(flow);
     if (code === undefined) {
-      const bundles = Object.entries(definition.bundles).map(
-        ([componentKey, digest]) => [componentKey, { digest, folder: folderOf(digest) }] as const,
-      );
-      code = {
-        flow,
-        isCodeNative: definition.isCodeNative,
-        bundles: Object.fromEntries(bundles),
-        flowSchemas: schemasOf(definition),
-      };
+      code = newCode(facts);
       codes.set(flow, code);
     }
     return code;

@@ -7,6 +7,7 @@ import type { StateKey, StoredState } from "../shared/states.ts";
 import { BundleRefusedError } from "./bundles.ts";
 import { graphql } from "./generated/gql.ts";
 import type { FeedSubscription, ReportEventsMutation, TypedDocumentString } from "./generated/graphql.ts";
+import type { HeldVersion } from "./holds.ts";
 import type { StoredReport } from "./journal/journal.ts";
 import type { KeyUseReport } from "./keyUse.ts";
 import type { MasterKeysHeld } from "./masterKeys.ts";
@@ -38,6 +39,8 @@ export interface ControlPlane {
   report(events: readonly Pick<StoredReport, "json">[]): Promise<ReportAnswer>;
   reportKeyUse(uses: KeyUseReport[]): Promise<void>;
   confirmMasterKeys(held: MasterKeysHeld): Promise<void>;
+  /** Gives the ids of the versions that are to be released. */
+  reportHeldBack(held: HeldVersion[]): Promise<string[]>;
   /** A component's package (zip) by its SHA-256. */
   fetchBundle(digest: string): Promise<Buffer>;
 }
@@ -138,6 +141,18 @@ const ReportKeyUseDocument = graphql(`
 const ConfirmMasterKeysDocument = graphql(`
   mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {
     confirmMasterKeys(input: $input) {
+      errors {
+        field
+        messages
+      }
+    }
+  }
+`);
+
+const ReportHeldBackVersionsDocument = graphql(`
+  mutation reportHeldBackVersions($input: ReportHeldBackVersionsInput!) {
+    reportHeldBackVersions(input: $input) {
+      released
       errors {
         field
         messages
@@ -273,6 +288,13 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
         input: { dataPlaneId, ...held },
       });
       refuseErrors(confirmMasterKeys.errors);
+    },
+    async reportHeldBack(held) {
+      const { reportHeldBackVersions } = await request(ReportHeldBackVersionsDocument, {
+        input: { dataPlaneId, dataPlaneName: name, held },
+      });
+      refuseErrors(reportHeldBackVersions.errors);
+      return reportHeldBackVersions.released ?? [];
     },
     async fetchBundle(digest) {
       const response = await fetch(`${url}/bundles/${digest}`, {

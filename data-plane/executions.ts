@@ -15,6 +15,7 @@ import {
   type ExecutionEvent,
   type ExecutionFinish,
   type ExecutionPart,
+  type ExecutionTarget,
   type LogSeverity,
   reportKey,
 } from "../shared/reports.ts";
@@ -26,6 +27,7 @@ import { type EntryHead, readHead } from "./entryHead.ts";
 import { eventJson } from "./eventJson.ts";
 import { type FanOut, fanOutOf } from "./fanOut.ts";
 import { createFifo } from "./fifo.ts";
+import { createHolds, type HeldCode, type HeldVersion } from "./holds.ts";
 import type { Answer } from "./ingress.ts";
 import type { EntryMeta, EntryRoute } from "./journal/entry.ts";
 import type { Journal, PendingEntry } from "./journal/journal.ts";
@@ -78,6 +80,10 @@ export interface Executions {
   onResumed(): void;
   /** The replica holds something again: entries that waited for it go on. */
   onReplicaReady(): void;
+  /** Versions whose runs keep taking threads down. */
+  held(): HeldVersion[];
+  /** Ends the hold of a version. */
+  release(versionId: string): void;
   /** Resolves when nothing runs or waits, or after `timeoutMs`; after that nothing new is begun. */
   drain(timeoutMs: number): Promise<void>;
   stats(): ExecutionsStats;
@@ -88,6 +94,9 @@ export interface ExecutionsStats extends RunStats {
   running: number;
   /** Waiting until the replica has been fetched anew. */
   waitingForReplica: number;
+  /** Waiting while their version is held back. */
+  heldBack: number;
+  versionsHeldBack: number;
   /** Runs whose record the journal does not take now. */
   unrecorded: number;
 }
@@ -116,6 +125,11 @@ export interface ExecutionsOptions {
     | "instanceRunsMax"
     | "synchronousTimeoutMs"
     | "triggerResponseTimeoutMs"
+    | "threadDeathsMax"
+    | "threadDeathsWindowMs"
+    | "holdBackMs"
+    | "heldRunsMax"
+    | "runBlockedTimeoutMs"
   >;
   replica: ReplicaReader;
   runner: Runner;
@@ -245,6 +259,14 @@ export function createExecutions(options: ExecutionsOptions): Executions {
   const ownEntries = new Set<string>();
   const early = createFifo<PendingEntry>();
   const waitingForReplica: Task[] = [];
+  const holds = createHolds<Task>({
+    config,
+    resume(tasks) {
+      for (const task of tasks) scheduler.enqueue(task.key, task);
+      wake();
+    },
+    onNotice: (message) => logger.warn(message),
+  });
   const stats = newRunStats();
   let journal: Journal | null = null;
   let isWoken = false;
@@ -348,6 +370,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       else fail(task, "INTERNAL", messageOf(error));
       return null;
     }
+    if (holds.isHolding() && !mayStart(task, task.plan)) return null;
     if (task.states === undefined && !hasStates(task, task.plan)) return null;
     if (!task.isStarted) {
       const nodeId = toNodeId("InstanceExecutionResult", pending.id);
@@ -355,6 +378,19 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     }
     if (tracing !== null) task.trace ??= tracing.begin(task.pending, task.head!, task.metaJson!);
     return runOf(task, task.plan);
+  }
+
+  /** False where its version is held back: it waits, or ended since somebody waits for it, or too many do. */
+  function mayStart(task: Task, plan: Plan): boolean {
+    const code = heldCodeOf(plan);
+    const hold = holds.check(code);
+    if (hold === null) return true;
+    const isAwaited = task.answers?.needsResult() === true && task.answers.status() === null;
+    if (!isAwaited && holds.park(code, task)) {
+      task.suspectPlace?.leave();
+      letGo(task);
+    } else fail(task, "BUNDLE_HELD_BACK", hold.reason, hold.retryAfterSeconds);
+    return false;
   }
 
   /** False where it waits for them, or ended since they can't be had. It keeps its slot: who comes after waits, too. */
@@ -474,6 +510,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
           collect(task, reports);
           write(task, null);
         },
+        onCharged: (reason) => holds.charge(heldCodeOf(plan), reason),
         onEnd(outcome) {
           collect(task, outcome.reports);
           task.requestJson = outcome.requestJson;
@@ -849,6 +886,8 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       for (const pending of held.sort((a, b) => (cameBefore(a, b) ? -1 : 1)))
         enqueueInFlow(pending, ownEntries.delete(pending.id));
     },
+    held: holds.held,
+    release: holds.release,
     onReplicaReady() {
       for (const task of waitingForReplica.splice(0)) scheduler.putBack(task.key, task);
       wake();
@@ -863,12 +902,15 @@ export function createExecutions(options: ExecutionsOptions): Executions {
         wake();
       });
       isStopped = true;
+      holds.stop();
     },
     stats: () => ({
       ...stats,
       waiting: scheduler.waiting() + suspects.waiting(),
       running: scheduler.running(),
       waitingForReplica: waitingForReplica.length,
+      heldBack: holds.waiting(),
+      versionsHeldBack: holds.held().length,
       unrecorded,
     }),
   };
@@ -891,5 +933,10 @@ const cameBefore = (one: Task | PendingEntry, other: Task | PendingEntry): boole
 };
 
 const pendingOf = (item: Task | PendingEntry): PendingEntry => ("pending" in item ? item.pending : item);
+
+const heldCodeOf = (plan: Plan): HeldCode => {
+  const { integrationId, versionId } = JSON.parse(plan.targetJson) as ExecutionTarget;
+  return { integrationId, versionId, definitionDigest: plan.route.definitionDigest };
+};
 
 const isAnswerCode = (code: ExecutionErrorCode): code is ErrorCode => code in errorCatalogue;

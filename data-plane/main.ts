@@ -18,6 +18,7 @@ import { connectControlPlane } from "./controlPlane.ts";
 import { createExecutions } from "./executions.ts";
 import { createFanOuts } from "./fanOut.ts";
 import { type FeedClient, startFeedClient } from "./feedClient.ts";
+import { startHoldReports } from "./holdReports.ts";
 import { startIngressThreads } from "./ingressThreads.ts";
 import { newJournalBounds } from "./journal/bounds.ts";
 import { type Journal, type JournalOptions, openJournal } from "./journal/journal.ts";
@@ -266,6 +267,12 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     confirm: (held) => controlPlane.confirmMasterKeys(held),
   });
 
+  const holdReports = startHoldReports({
+    held: executions.held,
+    send: (held) => controlPlane.reportHeldBack(held),
+    release: executions.release,
+  });
+
   let stopping: Promise<void> | null = null;
   const stop = async () => {
     ingress.startDraining();
@@ -274,6 +281,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
     commands.stop();
     feedClient.stop();
     masterKeyReports.stop();
+    holdReports.stop();
     pruning.stop();
     await executions.drain(config.drainTimeoutMs);
     await waitUntil(() => ingress.openRequests() === 0, config.drainTimeoutMs);

@@ -226,6 +226,8 @@ function addRuns(register: Registry): SetFamily {
     "runs_waiting_for_replica",
     "Executions that wait for the configuration to be fetched.",
   );
+  const heldRuns = gauge("runs_held_back", "Executions that wait while their version is held back.");
+  const heldVersions = gauge("versions_held_back", "Versions whose runs keep taking threads down.");
   const unrecorded = gauge("runs_unrecorded", "Events of runs that the journal does not take now.");
   const threads = gauge("run_threads", "Threads that run flows.");
   const replaced = counter("threads_replaced_total", "Run threads that died or were ended.");
@@ -246,6 +248,8 @@ function addRuns(register: Registry): SetFamily {
     running([[{}, executions.running]]);
     waiting([[{}, executions.waiting]]);
     stuck([[{}, executions.waitingForReplica]]);
+    heldRuns([[{}, executions.heldBack]]);
+    heldVersions([[{}, executions.versionsHeldBack]]);
     unrecorded([[{}, executions.unrecorded]]);
     threads([[{}, pool.threads]]);
     replaced([[{}, pool.threadsLost]]);

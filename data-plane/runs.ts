@@ -52,6 +52,8 @@ export interface RunHooks {
   onTriggerFailed(message: string): void;
   /** For runs that last longer: what was written since the last call, every half second. */
   onProgress(reports: ReportTexts): void;
+  /** It took its thread down. */
+  onCharged?(reason: string): void;
   /** Called once. Not called where the runner is stopped first: such a run has no outcome. */
   onEnd(outcome: RunOutcome): void;
 }
@@ -249,6 +251,7 @@ function runJob(run: Run, timeoutMs: number, onEnd: (outcome: RunOutcome) => voi
       if (hasAny(reports)) hooks.onProgress(reports);
     },
     onTrigger,
+    onCharged: (reason) => hooks.onCharged?.(reason),
     onRerun(reason) {
       const logs = note(
         "WARN",

@@ -40,6 +40,8 @@ export interface Job {
   onTrigger(outcome: TriggerOutcome): void;
   /** Its thread died beside others: it is about to run again, from the start. */
   onRerun(reason: string): void;
+  /** It took its thread down; told before the end. */
+  onCharged?(reason: string): void;
   /** `thread`: the number of the one that it ran on. */
   onEnd(end: WorkEnd, thread: number): void;
   /** Awaited when a thread is about to take the work. */
@@ -466,6 +468,7 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
     for (const entry of begun) {
       const reports = reportsOf(room, entry);
       if (isKnown) {
+        entry.job.onCharged?.(reason);
         end(room, entry, failed(code, reason, reports));
         continue;
       }

@@ -39,6 +39,10 @@ const settings = {
   SWITCHYARD_RUN_TIMEOUT_MS: whole(15 * 60_000, 100, 24 * 3_600_000),
   SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: whole(10_000, 100, 600_000),
   SWITCHYARD_RUN_MEMORY_MB: whole(512, 32, 65_536),
+  SWITCHYARD_THREAD_DEATHS_MAX: whole(5, 0, 1_000),
+  SWITCHYARD_THREAD_DEATHS_WINDOW_MS: whole(10 * 60_000, 1_000, 24 * 3_600_000),
+  SWITCHYARD_HOLD_BACK_MS: whole(60_000, 100, 24 * 3_600_000),
+  SWITCHYARD_HELD_RUNS_MAX: whole(10_000, 0, 1_000_000),
   SWITCHYARD_OUTBOUND: oneOf("all", ["all", "public", "listed"]),
   SWITCHYARD_OUTBOUND_ALLOW: text(""),
   SWITCHYARD_OUTBOUND_PROXY: optionalText(),
@@ -106,6 +110,13 @@ export interface Config {
   runTimeoutMs: number;
   runBlockedTimeoutMs: number;
   runMemoryMb: number;
+  /** Threads that a version's runs may take down within the window before it is held back; 0: it never is. */
+  threadDeathsMax: number;
+  threadDeathsWindowMs: number;
+  /** How long the first time. */
+  holdBackMs: number;
+  /** Executions that wait for versions that are held back. */
+  heldRunsMax: number;
   /** Where flow code may connect to. */
   outbound: OutboundSettings;
   drainTimeoutMs: number;
@@ -187,6 +198,10 @@ export function readConfig(environment: Environment = process.env): Config {
     runTimeoutMs: read.SWITCHYARD_RUN_TIMEOUT_MS,
     runBlockedTimeoutMs: read.SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS,
     runMemoryMb: read.SWITCHYARD_RUN_MEMORY_MB,
+    threadDeathsMax: read.SWITCHYARD_THREAD_DEATHS_MAX,
+    threadDeathsWindowMs: read.SWITCHYARD_THREAD_DEATHS_WINDOW_MS,
+    holdBackMs: read.SWITCHYARD_HOLD_BACK_MS,
+    heldRunsMax: read.SWITCHYARD_HELD_RUNS_MAX,
     outbound: {
       mode: read.SWITCHYARD_OUTBOUND as OutboundMode,
       allowed: listed(read.SWITCHYARD_OUTBOUND_ALLOW),

@@ -27,6 +27,11 @@ export const errorCatalogue = {
     message: "The flow ran. Its result is too large for an answer, and there was no room to store it.",
   },
   INTERNAL: { status: 500, message: "Something went wrong on our side." },
+  BUNDLE_HELD_BACK: {
+    status: 503,
+    message:
+      "The flow kept breaking down, so it is held back for a while. The request was kept for a replay.",
+  },
   JOURNAL_FULL: { status: 503, message: "The server can't take more webhooks right now. Try again later." },
   DRAINING: { status: 503, message: "The server is shutting down. Try again later." },
   NOT_READY: { status: 503, message: "The server is starting. Try again later." },

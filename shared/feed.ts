@@ -49,6 +49,8 @@ export interface IntegrationEntity {
   organizationKeys: Record<string, KeyEntity[]>;
   /** Who may post to the shared URL: addresses and CIDR ranges; empty for everyone. */
   allowedAddresses: string[];
+  /** True where each instance has the version's modules to itself. */
+  isolatesInstances?: boolean;
 }
 
 export interface InstanceFlowEntity {

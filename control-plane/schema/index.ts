@@ -27,6 +27,7 @@ import "./apiKeys.ts";
 import "./allowedAddresses.ts";
 import "./keyRotation.ts";
 import "./keyUse.ts";
+import "./heldBack.ts";
 import "./masterKey.ts";
 import "./executions.ts";
 import "./executionLists.ts";

@@ -60,6 +60,17 @@ export const EndpointTypeEnum = builder.enumType("EndpointType", {
   } as const,
 });
 
+const IsolationEnum = builder.enumType("IntegrationIsolation", {
+  description: "Which instances share what an integration's modules hold in memory, in one run thread.",
+  values: {
+    VERSION: { value: "version", description: "All instances of a version share its modules." },
+    INSTANCE: {
+      value: "instance",
+      description: "Each instance has a copy of its version's modules to itself.",
+    },
+  } as const,
+});
+
 interface EndpointConfigItem {
   endpointType: EndpointType;
   flowNameReference: string | null;
@@ -120,6 +131,11 @@ builder.node(Integration, {
     labels: t.stringList({
       description: "Labels to find the integration by.",
       resolve: ({ integration }) => JSON.parse(integration.labelsJson) as string[],
+    }),
+    isolation: t.field({
+      type: IsolationEnum,
+      description: "Which instances share what the integration's modules hold in memory.",
+      resolve: ({ integration }) => (integration.isolatesInstances === 1 ? "instance" : "version"),
     }),
     documentation: t.string({
       description: "The builder's documentation, in Markdown.",
@@ -509,6 +525,11 @@ mutation("updateIntegration", {
     labels: t.stringList({ required: { list: false, items: false }, description: "The new labels." }),
     avatarUrl: t.string({ description: "Where the icon is: the objectUrl of an upload." }),
     customer: t.id({ description: "The customer that the integration is for." }),
+    isolation: t.field({
+      type: IsolationEnum,
+      required: false,
+      description: "Whether instances share their version's modules; holds for all versions at once.",
+    }),
     testConfigVariables: t.field({
       type: [ConfigVariableInput],
       required: { list: false, items: false },
@@ -532,6 +553,7 @@ mutation("updateIntegration", {
       const columns: Partial<IntegrationRow> = { updatedAtMs: Date.now() };
       if (input.avatarUrl != null) columns.avatarUrl = input.avatarUrl || null;
       if (input.customer != null) columns.customerId = await customerInput(transaction, input.customer);
+      if (input.isolation != null) columns.isolatesInstances = input.isolation === "instance" ? 1 : 0;
       const row = await transaction
         .updateTable("integrations")
         .set(columns)

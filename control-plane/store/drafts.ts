@@ -40,6 +40,7 @@ export async function insertIntegration(
     customerId,
     token: newUrlToken(),
     allowedAddressesJson: "[]",
+    isolatesInstances: 0,
     isCodeNative: 0,
     draftYaml: null,
     draftDigest: null,

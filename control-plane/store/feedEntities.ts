@@ -86,6 +86,7 @@ async function readIntegrations(database: Database, ids: string[]): Promise<[str
       "integrations.name",
       "integrations.token",
       "integrations.allowedAddressesJson",
+      "integrations.isolatesInstances",
       "instances.id as systemInstanceId",
     ])
     .where("integrations.id", "in", ids)
@@ -110,6 +111,7 @@ async function readIntegrations(database: Database, ids: string[]): Promise<[str
       systemInstanceId: row.systemInstanceId,
       organizationKeys,
       allowedAddresses: JSON.parse(row.allowedAddressesJson) as string[],
+      isolatesInstances: row.isolatesInstances === 1,
     };
     return [row.id, entity];
   });

@@ -151,6 +151,10 @@ export const configMigrations: readonly string[] = [
   ALTER TABLE instances ADD COLUMN firstDeployedAtMs INTEGER;
   UPDATE instances SET firstDeployedAtMs = deployedAtMs WHERE deployedVersionId IS NOT NULL;
   `,
+  // Modules of its own for each instance.
+  `
+  ALTER TABLE integrations ADD COLUMN isolatesInstances INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
 
 export const executionMigrations: readonly string[] = [

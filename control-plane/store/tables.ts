@@ -110,6 +110,8 @@ interface IntegrationsTable {
   draftDigest: string | null;
   /** Who may post to the shared URL: JSON list of addresses and CIDR ranges. */
   allowedAddressesJson: string;
+  /** 1 where each instance has the version's modules to itself. */
+  isolatesInstances: number;
   createdAtMs: number;
   updatedAtMs: number;
 }

@@ -25,6 +25,7 @@ type Documents = {
     "\n  query feedStates($known: JSON!) {\n    feedStates(known: $known)\n  }\n": typeof types.FeedStatesDocument,
     "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportKeyUseDocument,
     "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ConfirmMasterKeysDocument,
+    "\n  mutation reportHeldBackVersions($input: ReportHeldBackVersionsInput!) {\n    reportHeldBackVersions(input: $input) {\n      released\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": typeof types.ReportHeldBackVersionsDocument,
 };
 const documents: Documents = {
     "\n  subscription feed($dataPlaneId: String!, $name: String!, $url: String) {\n    feed(dataPlaneId: $dataPlaneId, name: $name, url: $url) {\n      epoch\n      version\n      commandsWaiting\n    }\n  }\n": types.FeedDocument,
@@ -37,6 +38,7 @@ const documents: Documents = {
     "\n  query feedStates($known: JSON!) {\n    feedStates(known: $known)\n  }\n": types.FeedStatesDocument,
     "\n  mutation reportKeyUse($input: ReportKeyUseInput!) {\n    reportKeyUse(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ReportKeyUseDocument,
     "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ConfirmMasterKeysDocument,
+    "\n  mutation reportHeldBackVersions($input: ReportHeldBackVersionsInput!) {\n    reportHeldBackVersions(input: $input) {\n      released\n      errors {\n        field\n        messages\n      }\n    }\n  }\n": types.ReportHeldBackVersionsDocument,
 };
 
 /**
@@ -79,6 +81,10 @@ export function graphql(source: "\n  mutation reportKeyUse($input: ReportKeyUseI
  * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
  */
 export function graphql(source: "\n  mutation confirmMasterKeys($input: ConfirmMasterKeysInput!) {\n    confirmMasterKeys(input: $input) {\n      errors {\n        field\n        messages\n      }\n    }\n  }\n"): typeof import('./graphql.ts').ConfirmMasterKeysDocument;
+/**
+ * The graphql function is used to parse GraphQL queries into a document that can be used by GraphQL clients.
+ */
+export function graphql(source: "\n  mutation reportHeldBackVersions($input: ReportHeldBackVersionsInput!) {\n    reportHeldBackVersions(input: $input) {\n      released\n      errors {\n        field\n        messages\n      }\n    }\n  }\n"): typeof import('./graphql.ts').ReportHeldBackVersionsDocument;
 
 
 export function graphql(source: string) {

@@ -62,6 +62,18 @@ export type ReportEventsInput = {
   events: unknown;
 };
 
+/** What reportHeldBackVersions is given. */
+export type ReportHeldBackVersionsInput = {
+  /** Any text; the payload echoes it. */
+  clientMutationId?: string | number | null | undefined;
+  /** The data plane's own id. */
+  dataPlaneId: string;
+  /** What it is called. */
+  dataPlaneName: string;
+  /** A list of {integrationId, versionId, threadsLost, reason, sinceMs, untilMs, waiting}, at most 1000. */
+  held: unknown;
+};
+
 /** What reportKeyUse is given. */
 export type ReportKeyUseInput = {
   /** Any text; the payload echoes it. */
@@ -146,6 +158,13 @@ export type ConfirmMasterKeysMutationVariables = Exact<{
 
 
 export type ConfirmMasterKeysMutation = { confirmMasterKeys: { errors: Array<{ field: string, messages: Array<string> }> } };
+
+export type ReportHeldBackVersionsMutationVariables = Exact<{
+  input: ReportHeldBackVersionsInput;
+}>;
+
+
+export type ReportHeldBackVersionsMutation = { reportHeldBackVersions: { released: Array<string> | null, errors: Array<{ field: string, messages: Array<string> }> } };
 
 export class TypedDocumentString<TResult, TVariables>
   extends String
@@ -252,3 +271,14 @@ export const ConfirmMasterKeysDocument = new TypedDocumentString(`
   }
 }
     `) as unknown as TypedDocumentString<ConfirmMasterKeysMutation, ConfirmMasterKeysMutationVariables>;
+export const ReportHeldBackVersionsDocument = new TypedDocumentString(`
+    mutation reportHeldBackVersions($input: ReportHeldBackVersionsInput!) {
+  reportHeldBackVersions(input: $input) {
+    released
+    errors {
+      field
+      messages
+    }
+  }
+}
+    `) as unknown as TypedDocumentString<ReportHeldBackVersionsMutation, ReportHeldBackVersionsMutationVariables>;

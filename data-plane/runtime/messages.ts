@@ -14,6 +14,8 @@ import type { PartReference } from "../../shared/requiredConfigVars.ts";
 export interface BundlePlace {
   digest: string;
   folder: string;
+  /** Where its modules are not shared: whose they are, the instance's id. */
+  owner?: string;
 }
 
 /** What a flow's own answer to the webhook may say. */

@@ -1,4 +1,4 @@
-/** Components loaded in this thread: each package's `index.js` once by digest, a bounded number of them. */
+/** Components loaded in this thread: each package's `index.js` once by digest and owner, a bounded number of them. */
 import { statSync } from "node:fs";
 import { createRequire, isBuiltin } from "node:module";
 import { join, sep } from "node:path";
@@ -42,9 +42,9 @@ export function createModules(memoryMb: number): Modules {
   let bytes = 0;
 
   function makeRoom(): void {
-    for (const [digest, entry] of loaded) {
+    for (const [key, entry] of loaded) {
       if (loaded.size <= 1 || (loaded.size <= modulesMax && bytes <= sourceBytesMax)) return;
-      loaded.delete(digest);
+      loaded.delete(key);
       bytes -= entry.bytes;
       forget(entry.folder);
     }
@@ -52,18 +52,19 @@ export function createModules(memoryMb: number): Modules {
 
   return {
     load(place) {
-      const known = loaded.get(place.digest);
+      const { folder, owner } = place;
+      const key = owner === undefined ? place.digest : `${place.digest} ${owner}`;
+      const known = loaded.get(key);
       if (known !== undefined) {
-        loaded.delete(place.digest);
-        loaded.set(place.digest, known);
+        loaded.delete(key);
+        loaded.set(key, known);
         return known.component;
       }
-      const entry = {
-        component: loadComponent(place.folder),
-        folder: place.folder,
-        bytes: sizeOf(place.folder),
-      };
-      loaded.set(place.digest, entry);
+      // Node keeps one copy of a file: before and after the load of one that is not shared it is to know none.
+      if (owner !== undefined) forget(folder);
+      const entry = { component: loadComponent(folder), folder, bytes: sizeOf(folder) };
+      if (owner !== undefined) forget(folder);
+      loaded.set(key, entry);
       bytes += entry.bytes;
       makeRoom();
       return entry.component;

@@ -6,6 +6,8 @@ export const metricNames = {
   journalBytes: "switchyard_data_journal_bytes",
   journalFailures: "switchyard_data_journal_failures_total",
   journalDamaged: "switchyard_data_journal_damaged_records_total",
+  runsHeldBack: "switchyard_data_runs_held_back",
+  versionsHeldBack: "switchyard_data_versions_held_back",
   threadsReplaced: "switchyard_data_threads_replaced_total",
 } as const;
 
