@@ -11,6 +11,7 @@ import type { ExecutionErrorCode } from "../shared/errors.ts";
 import type { RunContext } from "./contexts.ts";
 import { createFifo } from "./fifo.ts";
 import { resultsFolder } from "./resultFiles.ts";
+import { startRunProcess } from "./runProcess.ts";
 import type { LastWord, WordKind } from "./runtime/lastWords.ts";
 import {
   type FromThread,
@@ -78,6 +79,8 @@ export interface ThreadsOptions {
     | "storedResultBytesMax"
     | "dataDir"
     | "outbound"
+    | "runIsolation"
+    | "runProcessesMax"
   >;
   /** For the operator: a thread was lost, or flow code wrote outside of a run. */
   onNotice(level: "warn" | "debug", message: string): void;
@@ -111,6 +114,9 @@ interface Room {
   sent: number;
   /** For one piece of work at a time, which may have killed a thread. */
   isSolo: boolean;
+  /** What may run there: see `placeKey`. */
+  key: string;
+  usedAtMs: number;
   isReady: boolean;
   whenReady: (() => void)[];
   /** Takes no new work; ends when what runs has ended. */
@@ -156,10 +162,13 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   checking.unref();
   const sweepIntervalMs = Math.max(sweepMs.least, Math.min(sweepMs.most, config.runTimeoutMs / 10));
   let sweeping: NodeJS.Timeout | null = null;
-  for (let i = 0; i < config.runThreads; i++) openRoom(false);
+  /** With a process for each bundle they are opened when they are needed. */
+  const isByBundle = config.runIsolation === "process" && config.runThreads > 0;
+  const startRoom = isByBundle ? startRunProcess : startThread;
+  if (!isByBundle) for (let i = 0; i < config.runThreads; i++) openRoom(false, "");
 
-  function openRoom(isSolo: boolean): Room {
-    const thread = startThread({
+  function openRoom(isSolo: boolean, key: string): Room {
+    const thread = startRoom({
       memoryMb: config.runMemoryMb,
       beatIntervalMs: Math.max(10, Math.floor(checkIntervalMs / beatsPerCheck)),
       answerBytesMax: config.bodyBytesMax,
@@ -177,6 +186,8 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       weight: 0,
       sent: 0,
       isSolo,
+      key,
+      usedAtMs: performance.now(),
       isReady: false,
       whenReady: [],
       isRetired: false,
@@ -189,18 +200,25 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
 
   function assign(): void {
     if (isStopped) return;
-    for (let job = queue.peek(); job !== undefined; job = queue.peek()) {
-      const room = roomFor(weightOf(job));
+    if (isByBundle) assignByBundle();
+    for (let job = isByBundle ? undefined : queue.peek(); job !== undefined; job = queue.peek()) {
+      const room = roomFor(weightOf(job), "");
       if (room === undefined) break;
       queue.shift();
       begin(room, job);
     }
     for (let job = suspects.peek(); job !== undefined; job = suspects.peek()) {
+      const key = isByBundle ? placeKey(job) : "";
       const solos = [...rooms].filter((room) => room.isSolo);
-      const free = solos.find((room) => room.entries.size === 0 && !room.isRetired);
-      if (free === undefined && solos.length >= soloThreadsMax) break;
+      const idle = solos.filter((room) => room.entries.size === 0 && !room.isRetired);
+      let free = idle.find((room) => room.key === key);
+      if (free === undefined && solos.length >= soloThreadsMax) {
+        if (idle.length === 0) break;
+        close(idle[0]!);
+      }
+      free ??= openRoom(true, key);
       suspects.shift();
-      begin(free ?? openRoom(true), job);
+      begin(free, job);
     }
     for (const room of rooms) {
       sendOutgoing(room);
@@ -208,14 +226,42 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
     }
   }
 
+  /** Those whose bundle has no room wait; others go past them. The scheduler bounds how many are here. */
+  function assignByBundle(): void {
+    const waiting: Job[] = [];
+    const full = new Set<string>();
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+      const key = placeKey(job);
+      const room = full.has(key) ? undefined : (roomFor(weightOf(job), key) ?? newRoomFor(key));
+      if (room !== undefined) begin(room, job);
+      else {
+        full.add(key);
+        waiting.push(job);
+      }
+    }
+    for (const job of waiting) queue.push(job);
+  }
+
+  /** Where the bundle has none: a new one, or in the place of the one that was idle for the longest time. */
+  function newRoomFor(key: string): Room | undefined {
+    const all = [...rooms].filter((room) => !room.isSolo);
+    if (all.some((room) => room.key === key && !room.isRetired)) return undefined;
+    if (all.length >= config.runProcessesMax) {
+      const idle = all.filter((room) => room.entries.size === 0);
+      if (idle.length === 0) return undefined;
+      close(idle.reduce((a, b) => (a.usedAtMs <= b.usedAtMs ? a : b)));
+    }
+    return openRoom(false, key);
+  }
+
   /** The least busy thread that has room and whose event loop turns. */
-  function roomFor(weight: number): Room | undefined {
+  function roomFor(weight: number, key: string): Room | undefined {
     let best: Room | undefined;
     for (const room of rooms) {
       const isFull =
         room.entries.size >= config.runsPerThreadMax ||
         (room.entries.size > 0 && room.weight + weight > weightMax);
-      if (room.isSolo || room.isRetired || isFull || room.checksMissed > 1) continue;
+      if (room.isSolo || room.key !== key || room.isRetired || isFull || room.checksMissed > 1) continue;
       if (best === undefined || room.entries.size < best.entries.size) best = room;
     }
     return best;
@@ -233,6 +279,7 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       sectionCount: 0,
     };
     room.weight += entry.weight;
+    room.usedAtMs = entry.dueAtMs - job.timeoutMs;
     room.entries.set(entry.id, entry);
     sweeping ??= setInterval(sweep, sweepIntervalMs);
     const { beforeStart } = job;
@@ -412,7 +459,7 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   function retire(room: Room): void {
     if (room.isRetired) return;
     room.isRetired = true;
-    if (!room.isSolo && !isStopped) openRoom(false);
+    if (!room.isSolo && !isStopped && !isByBundle) openRoom(false, "");
   }
 
   function close(room: Room): void {
@@ -483,8 +530,9 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   }
 
   function replace(room: Room): void {
-    if (room.isReady) openRoom(false);
-    else setTimeout(() => isStopped || openRoom(false), restartDelayMs).unref();
+    if (isByBundle) return;
+    if (room.isReady) openRoom(false, "");
+    else setTimeout(() => isStopped || openRoom(false, ""), restartDelayMs).unref();
   }
 
   return {
@@ -534,6 +582,15 @@ const endedJob: Job = {
   onRerun() {},
   onEnd() {},
 };
+
+/** Work with the same key shares a process, where each bundle has one of its own. */
+function placeKey({ work }: Job): string {
+  const bundles = work.kind === "run" ? work.context.code.bundles : work.bundles;
+  return Object.values(bundles)
+    .map(({ digest, owner }) => `${digest} ${owner ?? ""}`)
+    .sort()
+    .join();
+}
 
 const weightOf = ({ work }: Job): number => (work.kind === "run" ? sizeOfRun(work) : 0);
 

@@ -39,6 +39,8 @@ const settings = {
   SWITCHYARD_RUN_TIMEOUT_MS: whole(15 * 60_000, 100, 24 * 3_600_000),
   SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: whole(10_000, 100, 600_000),
   SWITCHYARD_RUN_MEMORY_MB: whole(512, 32, 65_536),
+  SWITCHYARD_RUN_ISOLATION: oneOf("thread", ["thread", "process"]),
+  SWITCHYARD_RUN_PROCESSES_MAX: whole(16, 1, 1_000),
   SWITCHYARD_THREAD_DEATHS_MAX: whole(5, 0, 1_000),
   SWITCHYARD_THREAD_DEATHS_WINDOW_MS: whole(10 * 60_000, 1_000, 24 * 3_600_000),
   SWITCHYARD_HOLD_BACK_MS: whole(60_000, 100, 24 * 3_600_000),
@@ -110,6 +112,10 @@ export interface Config {
   runTimeoutMs: number;
   runBlockedTimeoutMs: number;
   runMemoryMb: number;
+  /** `thread`: bundles share run threads. `process`: each has a process of its own, with one thread in it. */
+  runIsolation: string;
+  /** With `process`: processes at once, those of suspects aside. */
+  runProcessesMax: number;
   /** Threads that a version's runs may take down within the window before it is held back; 0: it never is. */
   threadDeathsMax: number;
   threadDeathsWindowMs: number;
@@ -198,6 +204,8 @@ export function readConfig(environment: Environment = process.env): Config {
     runTimeoutMs: read.SWITCHYARD_RUN_TIMEOUT_MS,
     runBlockedTimeoutMs: read.SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS,
     runMemoryMb: read.SWITCHYARD_RUN_MEMORY_MB,
+    runIsolation: read.SWITCHYARD_RUN_ISOLATION,
+    runProcessesMax: read.SWITCHYARD_RUN_PROCESSES_MAX,
     threadDeathsMax: read.SWITCHYARD_THREAD_DEATHS_MAX,
     threadDeathsWindowMs: read.SWITCHYARD_THREAD_DEATHS_WINDOW_MS,
     holdBackMs: read.SWITCHYARD_HOLD_BACK_MS,
