@@ -1,41 +1,30 @@
 /**
- * How many runs a second the pool of run threads gives: `node test/bench/runs.ts [--seconds 1.5] [--only pool]`. Flows
- * that are built with spectral, in the ways that runs cost: nothing (no-op), CPU (1 ms), waiting (50 ms). Side by side
- * with what a developer would have without Switchyard: `await fn()` on the main thread, and piscina.
+ * How many runs a second the pool of run threads gives: `node test/bench/runs.ts [--seconds 4] [--rounds 3] [--only piscina]`.
+ * Flows that are built with spectral, in the ways that runs cost: nothing (no-op), CPU (1 ms), waiting (50 ms). Side by
+ * side with what a developer would have without Switchyard: `await fn()` on the main thread, and piscina.
  */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
 import { Piscina } from "piscina";
-import yazl from "yazl";
 import type { RunContext } from "../../data-plane/contexts.ts";
-import { createRunner, type Run, type Runner } from "../../data-plane/runs.ts";
-import { readConfig } from "../../shared/config.ts";
-import { type Definition, importDefinition } from "../../shared/definition.ts";
-import { newId } from "../../shared/ids.ts";
-import { seal, sha256Hex } from "../../shared/secrets.ts";
+import type { Run } from "../../data-plane/runs.ts";
+import { sha256Hex } from "../../shared/secrets.ts";
+import { body, bundleOf, contextOf, definitionOf, pack, runOf, startRunner } from "./runWorld.ts";
 
 const { values: given } = parseArgs({
-  options: { seconds: { type: "string", default: "1.2" }, only: { type: "string", default: "" } },
+  options: {
+    seconds: { type: "string", default: "4" },
+    rounds: { type: "string", default: "3" },
+    only: { type: "string", default: "" },
+  },
 });
+/** Of each contender with each flow, all rounds together. */
 const seconds = Number(given.seconds);
-const rounds = 2;
+const rounds = Number(given.rounds);
 const tasks = "/proc/self/task";
 const contextsMany = 5_000;
-const body = Buffer.from(
-  JSON.stringify({
-    type: "inventory_update",
-    customerId: "A06DFFAC",
-    data: Array.from({ length: 8 }, (_, i) => ({
-      sku: `SKU-${1000 + i}`,
-      quantity: i * 7,
-      warehouse: "north",
-    })),
-  }),
-);
 
 const flows = {
   "no-op": "async () => ({ data: null })",
@@ -49,7 +38,6 @@ type FlowName = keyof typeof flows;
 /** How many at once: enough that nobody waits for work. */
 const inFlight: Record<FlowName, number> = { "no-op": 64, "1 ms CPU": 8, "50 ms wait": 64 };
 
-const masterKey = { keys: [Buffer.alloc(32, 7)] };
 const folder = mkdtempSync(join(tmpdir(), "switchyard-bench-runs-"));
 const source = await bundleOf(integrationSource());
 const zip = await pack(source);
@@ -62,6 +50,7 @@ interface Contender {
   stop(): Promise<void>;
 }
 
+const bare = "bare await fn()";
 const contenders: (() => Contender)[] = [
   bareLoop,
   () => piscinaPool(1),
@@ -69,37 +58,71 @@ const contenders: (() => Contender)[] = [
   () => switchyardPool(1, 1),
   () => switchyardPool(2, 1),
   () => switchyardPool(1, contextsMany),
+  () => switchyardPool(1, 1, "process"),
 ];
 
-const table: Record<string, Record<string, string>> = {};
 try {
   const chosen = contenders.map((make) => make()).filter(({ name }) => name.includes(given.only));
+  const found = new Map<string, Figure[]>();
+  const figuresOf = (name: string, flow: FlowName) => found.get(`${name} ${flow}`) ?? [];
   for (const flow of Object.keys(flows) as FlowName[]) {
-    const found = new Map<string, Figure[]>();
-    for (const contender of chosen) await measure(contender, flow, 0.3);
+    for (const contender of chosen) await measure(contender, flow, 0.5);
     // Interleaved, so that what else the machine does meets all alike.
     for (let round = 0; round < rounds; round++) {
-      for (const contender of chosen)
-        found.set(contender.name, [
-          ...(found.get(contender.name) ?? []),
-          await measure(contender, flow, seconds / rounds),
-        ]);
-    }
-    for (const [name, figures] of found) {
-      table[name] ??= {};
-      const best = figures.reduce((a, b) => (a.perSecond > b.perSecond ? a : b));
-      table[name][`${flow}: runs/s`] = Math.round(best.perSecond).toLocaleString("en");
-      if (flow === "no-op" && existsSync(tasks)) {
-        const least = (pick: (figure: Figure) => number) => Math.min(...figures.map(pick)).toFixed(1);
-        table[name]["main thread µs"] = least((figure) => figure.mainMicros);
-        table[name]["other threads µs"] = least((figure) => figure.otherMicros);
+      for (const contender of chosen) {
+        const figure = await measure(contender, flow, seconds / rounds);
+        found.set(`${contender.name} ${flow}`, [...figuresOf(contender.name, flow), figure]);
       }
     }
   }
   for (const contender of chosen) await contender.stop();
-  console.table(table);
+  const names = chosen.map(({ name }) => name);
+  const table = (cell: (name: string, flow: FlowName) => string) =>
+    Object.fromEntries(
+      names.map((name) => [
+        name,
+        Object.fromEntries((Object.keys(flows) as FlowName[]).map((flow) => [flow, cell(name, flow)])),
+      ]),
+    );
+  const ratio = (name: string, flow: FlowName, to: string) => {
+    const others = figuresOf(to, flow);
+    const ratios = figuresOf(name, flow).flatMap(({ perSecond }, round) =>
+      others[round] === undefined ? [] : [perSecond / others[round].perSecond],
+    );
+    return ratios.length === 0 ? "" : median(ratios).toFixed(2);
+  };
+  console.log("Runs a second as a ratio to piscina with as many threads, median of the rounds:");
+  console.table(
+    table((name, flow) => ratio(name, flow, `piscina, ${name.includes("2 t") ? "2 threads" : "1 thread"}`)),
+  );
+  console.log(`The same to ${bare}:`);
+  console.table(table((name, flow) => ratio(name, flow, bare)));
+  console.log("Runs a second, median:");
+  console.table(
+    table((name, flow) =>
+      Math.round(median(figuresOf(name, flow).map(({ perSecond }) => perSecond))).toLocaleString("en"),
+    ),
+  );
+  if (existsSync(tasks)) {
+    console.log("CPU of a no-op run, µs, main thread + other threads, least of the rounds:");
+    const least = (name: string, pick: (figure: Figure) => number) =>
+      Math.min(...figuresOf(name, "no-op").map(pick)).toFixed(1);
+    console.table(
+      Object.fromEntries(
+        names.map((name) => [
+          name,
+          `${least(name, ({ mainMicros }) => mainMicros)} + ${least(name, ({ otherMicros }) => otherMicros)}`,
+        ]),
+      ),
+    );
+  }
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
 }
 
 interface Figure {
@@ -171,7 +194,7 @@ function bareLoop(): Contender {
     Object.entries(flows).map(([name, text]) => [name, new Function(`return ${text}`)()]),
   );
   return {
-    name: "bare await fn()",
+    name: bare,
     start(flow, count, onEnd) {
       for (let n = 0; n < count; n++) void functions[flow]().then(onEnd);
     },
@@ -203,113 +226,30 @@ function piscinaPool(threads: number): Contender {
 }
 
 /** `many`: as if each of so many instances had its turn. */
-function switchyardPool(threads: number, many: number): Contender {
-  const runner: Runner = createRunner({
-    config: readConfig({ SWITCHYARD_DATA_DIR: folder, SWITCHYARD_RUN_THREADS: String(threads) }),
-    masterKey,
-    dataDir: folder,
-    logger: { warn: console.error, debug: console.error },
-    fetchBundle: async () => zip,
-  });
+function switchyardPool(threads: number, many: number, isolation = "thread"): Contender {
+  const environment = { SWITCHYARD_RUN_THREADS: String(threads), SWITCHYARD_RUN_ISOLATION: isolation };
+  const runner = startRunner(folder, environment, async () => zip);
   const contexts = new Map<FlowName, RunContext[]>();
   const contextsOf = (flow: FlowName) => {
     let found = contexts.get(flow);
     if (found === undefined) {
-      found = Array.from({ length: many }, () => contextOf(runner, flow));
+      found = Array.from({ length: many }, () => contextOf(runner, definition, flow));
       contexts.set(flow, found);
     }
     return found;
   };
   let next = 0;
+  const where = isolation === "process" ? "a process" : `${threads} thread${threads > 1 ? "s" : ""}`;
   return {
-    name: `switchyard, ${threads} thread${threads > 1 ? "s" : ""}${many > 1 ? `, ${many} instances in turn` : ""}`,
+    name: `switchyard, ${where}${many > 1 ? `, ${many} instances in turn` : ""}`,
     start(flow, count, onEnd) {
       const all = contextsOf(flow);
-      const hooks: Run["hooks"] = {
-        onTriggerDone() {},
-        onTriggerFailed() {},
-        onProgress() {},
-        onEnd({ status, error }) {
-          if (status === "FAILED") throw new Error(String(error));
-          onEnd();
-        },
-      };
       const runs: Run[] = [];
-      for (let n = 0; n < count; n++) {
-        runs.push({
-          context: all[next++ % all.length]!,
-          part: "FLOW",
-          meta: metaJson(),
-          body,
-          firstSequence: 2,
-          needsResult: false,
-          needsRequest: true,
-          beforeStart: null,
-          hooks,
-        });
-      }
+      for (let n = 0; n < count; n++) runs.push(runOf(all[next++ % all.length]!, onEnd));
       runner.start(runs);
     },
     stop: () => runner.stop(),
   };
-}
-
-function metaJson(): string {
-  const id = newId();
-  return `{"id":"${id}","isDebug":false,"request":{"method":"POST","pathFragment":"","query":"","headers":[["host","hooks.example.com"],["user-agent","Acme-Webhooks/2.1"],["content-type","application/json"],["content-length","600"],["accept","*/*"],["x-acme-signature","sha256=9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"],["x-acme-delivery","${id}"],["x-forwarded-for","203.0.113.7"]],"keyHmacs":["hXx1bMjQ2vD0m7rV3rZ6mN8mUq1Q2b3c4d5e6f7g8h9"],"remoteAddress":"203.0.113.7","receivedAtMs":${Date.now()},"requestId":"${id}","token":"tokentokentokentokentokento"}}`;
-}
-
-function contextOf(runner: Runner, flowName: FlowName): RunContext {
-  const flow = definition.flows.find(({ name }) => name === flowName)!;
-  const key = () => ({
-    id: newId(),
-    hmac: "",
-    sealed: seal(masterKey, "apiKey", `key-${newId()}`),
-    expiresAtMs: null,
-    revokedAtMs: null,
-  });
-  const entity = {
-    id: newId(),
-    name: "Acme",
-    integrationId: newId(),
-    integrationName: "Bench",
-    isSystem: false,
-    isEnabled: true,
-    versionId: newId(),
-    versionNumber: 1,
-    definitionDigest: "digest",
-    customer: { id: newId(), externalId: "acme", name: "Acme", users: [] },
-    token: newId(),
-    allowedAddresses: [],
-    flows: {
-      [flow.stableKey]: {
-        flowId: newId(),
-        flowConfigId: newId(),
-        token: newId(),
-        keys: [key()],
-        allowedAddresses: [],
-      },
-    },
-    sealedConfigVars: seal(masterKey, "configVars", JSON.stringify({ region: "north" })),
-  };
-  return runner.compile({
-    part: "FLOW",
-    definition,
-    flow,
-    instance: entity,
-    integration: {
-      id: entity.integrationId,
-      name: "Bench",
-      token: newId(),
-      shared: null,
-      systemInstanceId: newId(),
-      organizationKeys: {},
-      allowedAddresses: [],
-    },
-    versionId: entity.versionId,
-    customerUser: null,
-    ingressUrl: "https://hooks.example.com",
-  });
 }
 
 function integrationSource(): string {
@@ -319,31 +259,4 @@ function integrationSource(): string {
   );
   return `import { flow, integration } from "@prismatic-io/spectral";
     export default integration({ name: "Bench", description: "", version: "1.0.0", flows: [${all}] });`;
-}
-
-async function bundleOf(contents: string): Promise<string> {
-  const built = await build({
-    stdin: { contents, resolveDir: import.meta.dirname, loader: "js" },
-    bundle: true,
-    platform: "node",
-    format: "cjs",
-    write: false,
-  });
-  return built.outputFiles[0]!.text;
-}
-
-async function pack(text: string): Promise<Buffer> {
-  const file = new yazl.ZipFile();
-  file.addBuffer(Buffer.from(text), "index.js");
-  file.end();
-  const chunks: Buffer[] = [];
-  for await (const chunk of file.outputStream) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks);
-}
-
-function definitionOf(text: string, digest: string): Definition {
-  const module = { exports: {} as { default?: { codeNativeIntegrationYAML: string } } };
-  new Function("module", "exports", "require", text)(module, module.exports, createRequire(import.meta.url));
-  const imported = importDefinition(module.exports.default!.codeNativeIntegrationYAML);
-  return { ...imported.definition, bundles: { [imported.privateComponentKeys[0]!]: digest } };
 }
