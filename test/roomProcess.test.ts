@@ -1,10 +1,13 @@
 /** SWITCHYARD_RUN_ISOLATION=process: each bundle in a process of its own, and the same promises as with threads. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import type { Runner } from "../data-plane/runs.ts";
 import type { Definition } from "../shared/definition.ts";
-import { buildIntegration, type RunRequest, runFlow, startRunner } from "./support/flowRunner.ts";
+import { buildLightFlows, type RunRequest, runFlow, startRunner } from "./support/flowRunner.ts";
 import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
 import { waitFor } from "./support/waitFor.ts";
+
+// Processes and threads are started over and over: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 120_000 });
 
 let folder: string;
 let definition: Definition;
@@ -12,8 +15,8 @@ let other: Definition;
 
 beforeAll(async () => {
   folder = newTemporaryFolder();
-  definition = await buildIntegration(source("One"));
-  other = await buildIntegration(source("Other"));
+  definition = await buildLightFlows("One", flowNames, flows);
+  other = await buildLightFlows("Other", flowNames, `{ ...${flows} }`);
 });
 afterAll(() => removeFolder(folder));
 
@@ -27,7 +30,7 @@ async function withRunner(
   const runner = startRunner(folder, {
     SWITCHYARD_RUN_ISOLATION: "process",
     SWITCHYARD_RUN_MEMORY_MB: "64",
-    SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: "1500",
+    SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: "4000",
     ...environment,
   });
   try {
@@ -97,24 +100,13 @@ test("whatever a run does to its process, it fails alone", () =>
     expect((await run(runner, "Wait")).outcome.status).toBe("SUCCEEDED");
   }));
 
-const source = (name: string) => `
-  import { spawnSync } from "node:child_process";
-  import { flow, integration } from "@prismatic-io/spectral";
-  const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const flows = {
+const flowNames = ["Pid", "Bytes", "Wait", "Spin", "Fill Heap", "Exit", "Kill Outright"];
+const flows = `{
     "Pid": async () => ({ data: process.pid }),
     "Bytes": async (params) => ({ data: { bytes: params.onTrigger.results.rawBody.data.length } }),
     "Wait": async () => { await pause(400); return { data: "waited" }; },
     "Spin": async () => { await pause(50); for (;;); },
     "Fill Heap": async () => { await pause(50); const kept = []; for (;;) kept.push(new Array(1000).fill(kept.length)); },
     "Exit": async () => { process.exit(3); },
-    "Kill Outright": async () => { await pause(50); spawnSync("kill", ["-9", String(process.pid)]); await pause(60_000); },
-  };
-  export default integration({
-    name: ${JSON.stringify(name)}, description: "", version: "1.0.0",
-    flows: Object.entries(flows).map(([name, perform]) => flow({
-      name, stableKey: name.toLowerCase().replaceAll(" ", "-"), description: "",
-      onExecution: async ({ logger }, params) => { logger.info("begins"); return perform(params); },
-    })),
-  });
-`;
+    "Kill Outright": async () => { await pause(50); require("node:child_process").spawnSync("kill", ["-9", String(process.pid)]); await pause(60_000); },
+}`;
