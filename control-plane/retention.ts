@@ -13,6 +13,7 @@ import {
   pruneOlderThan,
   pruneOldest,
   pruneUnclaimedCommands,
+  pruneUsage,
 } from "./store/pruning.ts";
 import type { Store } from "./store/store.ts";
 
@@ -21,6 +22,7 @@ type Limits = Pick<Config, "executionRetentionDays" | "executionBytesMax" | "aud
 type OnPruned = (kind: "record" | "audit", count: number) => void;
 
 const dayMs = 24 * 3_600_000;
+const usageDays = 400;
 /** A data plane that was away for longer runs what it holds, also what was canceled meanwhile. */
 const unclaimedDays = 7;
 const orphanAgeMs = 10 * 60_000;
@@ -69,6 +71,7 @@ export async function retentionStep(
   await expireLeases(store, nowMs);
   await failOrphans(store, nowMs - orphanAgeMs);
   await pruneCommands(store, nowMs - dayMs);
+  await pruneUsage(store, nowMs - usageDays * dayMs);
   await pruneBulkReplays(store, nowMs - config.executionRetentionDays * dayMs);
   await pruneUnclaimedCommands(store, nowMs - unclaimedDays * dayMs);
   const audited = await pruneAuditLog(store, nowMs - config.auditRetentionDays * dayMs, stepRowsMax);

@@ -36,6 +36,7 @@ export interface SchemaTypes {
   Scalars: {
     ID: { Input: string; Output: string };
     /** Out: a `Date`, or milliseconds since the epoch. */
+    Date: { Input: string; Output: string };
     DateTime: { Input: Date; Output: Date | number };
     JSON: { Input: unknown; Output: unknown };
     /** JSON inside a string; in, it is the parsed value. */

@@ -18,6 +18,7 @@ import {
 } from "./inputs.ts";
 import { InputError, mutation, wholeInput } from "./payloads.ts";
 import { Customer, type CustomerRow } from "./refs.ts";
+import { SortDirection } from "./scalars.ts";
 
 export const customerById = async (id: string, { store }: Context): Promise<CustomerRow | undefined> =>
   store.config.selectFrom("customers").selectAll().where("id", "=", id).executeTakeFirst();
@@ -70,6 +71,25 @@ export const CustomerConnection = builder.connectionObject(
   { name: "CustomerEdge", description: "A customer with its cursor." },
 );
 
+const CustomerOrder = builder.inputType("CustomerOrder", {
+  description: "The order of customers.",
+  fields: (t) => ({
+    field: t.field({
+      type: builder.enumType("CustomerOrderField", {
+        description: "What customers can be ordered by.",
+        values: {
+          NAME: { value: "name", description: "Their name." },
+          CREATED_AT: { value: "createdAtMs", description: "When they were made." },
+          UPDATED_AT: { value: "updatedAtMs", description: "When they were last changed." },
+        } as const,
+      }),
+      required: true,
+      description: "What to order by.",
+    }),
+    direction: t.field({ type: SortDirection, required: true, description: "Which end comes first." }),
+  }),
+});
+
 builder.queryFields((t) => ({
   customer: t.field({
     type: Customer,
@@ -98,6 +118,12 @@ builder.queryFields((t) => ({
           description: "Only those with this text in their external id.",
         }),
         labels_Contains: t.arg.string({ description: "Only those with this label." }),
+        orderBy: t.arg({ type: CustomerOrder, description: "The order; by name where it is left out." }),
+        sortBy: t.arg({
+          type: [CustomerOrder],
+          required: { list: false, items: true },
+          description: "The same as a list, of which the first counts.",
+        }),
       },
       resolve: (_root, args, context) => {
         let query = context.store.config.selectFrom("customers").selectAll();
@@ -111,12 +137,19 @@ builder.queryFields((t) => ({
         if (args.externalId_Icontains) query = query.where(contains("externalId", args.externalId_Icontains));
         if (args.labels_Contains)
           query = query.where(contains("labelsJson", JSON.stringify(args.labels_Contains)));
-        return pageOfQuery(query, args, { columns: ["name", "id"], key: (row) => [row.name, row.id] });
+        const { field, direction } = args.orderBy ?? args.sortBy?.[0] ?? byName;
+        return pageOfQuery(query, args, {
+          columns: [field, "id"],
+          key: (row) => [row[field], row.id],
+          direction,
+        });
       },
     },
     CustomerConnection,
   ),
 }));
+
+const byName = { field: "name", direction: "asc" } as const;
 
 const externalIdCheck = z
   .string()

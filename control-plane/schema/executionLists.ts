@@ -328,6 +328,8 @@ function withOutcome(query: ExecutionQuery, args: ExecutionFilters): ExecutionQu
   if (args.status_In != null) found = found.where("status", "in", args.status_In);
   if (args.errorCode != null) found = found.where("errorCode", "=", args.errorCode);
   if (args.error_Isnull != null) found = found.where("error", args.error_Isnull ? "is" : "is not", null);
+  // Nothing else has an error. Written out, as the index of these alone is used where SQLite sees the value.
+  if (args.error_Isnull === false) found = found.where(sql<boolean>`executions.status = 'FAILED'`);
   if (args.invokeType != null) found = found.where("invokeType", "=", args.invokeType);
   if (args.invokeType_In != null) found = found.where("invokeType", "in", args.invokeType_In);
   return found;

@@ -43,5 +43,6 @@ import "./listening.ts";
 import "./replays.ts";
 import "./cancels.ts";
 import "./bulkReplays.ts";
+import "./usage.ts";
 
 export const schema = builder.toSchema();

@@ -24,6 +24,7 @@ import { removeInstance } from "./instanceRemoval.ts";
 import { findIntegration } from "./integrationItems.ts";
 import { InputError, mutation } from "./payloads.ts";
 import { Customer, Instance, type InstanceRow, Integration, type IntegrationItem } from "./refs.ts";
+import { SortDirection } from "./scalars.ts";
 
 export async function loadInstance(context: Context, id: string): Promise<InstanceRow | null> {
   if (!isUuid(id)) return null;
@@ -134,7 +135,37 @@ interface InstanceFilters extends PageArguments {
   labels_Contains?: string | null | undefined;
   customer?: string | null | undefined;
   integration?: string | null | undefined;
+  orderBy?: Order | null | undefined;
+  sortBy?: Order[] | null | undefined;
 }
+
+interface Order {
+  field: "name" | "customerId" | "createdAtMs" | "updatedAtMs";
+  direction: "asc" | "desc";
+}
+
+const InstanceOrder = builder.inputType("InstanceOrder", {
+  description: "An order of instances.",
+  fields: (t) => ({
+    field: t.field({
+      type: builder.enumType("InstanceOrderField", {
+        description: "What instances can be ordered by.",
+        values: {
+          NAME: { value: "name", description: "Their name." },
+          CUSTOMER: {
+            value: "customerId",
+            description: "Their customer, so that each customer's stand together.",
+          },
+          CREATED_AT: { value: "createdAtMs", description: "When they were made." },
+          UPDATED_AT: { value: "updatedAtMs", description: "When they were last changed." },
+        } as const,
+      }),
+      required: true,
+      description: "What to order by.",
+    }),
+    direction: t.field({ type: SortDirection, required: true, description: "Which end comes first." }),
+  }),
+});
 
 const instanceFilters = builder.args((t) => ({
   isSystem: t.boolean({ description: "Only system instances (true), or only customers' (false)." }),
@@ -145,6 +176,12 @@ const instanceFilters = builder.args((t) => ({
   name_Icontains: t.string({ description: "Only those with this text in their name." }),
   description_Icontains: t.string({ description: "Only those with this text in their description." }),
   labels_Contains: t.string({ description: "Only those with this label." }),
+  orderBy: t.field({ type: InstanceOrder, description: "The order; by name where it is left out." }),
+  sortBy: t.field({
+    type: [InstanceOrder],
+    required: { list: false, items: true },
+    description: "Several orders, one within the other; all go the way of the first.",
+  }),
 }));
 
 builder.objectFields(Customer, (customer) => ({
@@ -227,7 +264,13 @@ function pageOfInstances(
     const id = inputId("Integration", args.integration) ?? "";
     query = query.where((row) => row.or([row("integrationId", "=", id), row("versionId", "=", id)]));
   }
-  return pageOfQuery(query, args, { columns: ["name", "id"], key: (row) => [row.name, row.id] });
+  const given = args.orderBy == null ? (args.sortBy ?? []) : [args.orderBy];
+  const fields = given.length === 0 ? (["name"] as const) : given.map((order) => order.field);
+  return pageOfQuery(query, args, {
+    columns: [...fields, "id"],
+    key: (row) => [...fields.map((field) => row[field]), row.id],
+    direction: given[0]?.direction ?? "asc",
+  });
 }
 
 mutation("createInstance", {

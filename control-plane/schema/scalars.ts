@@ -15,6 +15,17 @@ builder.scalarType("DateTime", {
   },
 });
 
+builder.scalarType("Date", {
+  description: "A day, as an ISO 8601 text.",
+  serialize: (value) => value,
+  parseValue: (value) => {
+    const day = typeof value === "string" ? value.slice(0, "2026-01-01".length) : "";
+    if (!/^\d{4}-\d{2}-\d{2}$/.test(day) || Number.isNaN(Date.parse(day)))
+      throw new GraphQLError("A Date must be an ISO 8601 text, like 2026-01-31.");
+    return day;
+  },
+});
+
 builder.scalarType("JSON", {
   description: "Any JSON value.",
   serialize: (value) => value,

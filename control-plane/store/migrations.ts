@@ -342,4 +342,15 @@ export const executionMigrations: readonly string[] = [
     FROM executionEvents, json_each(stepsJson) AS step;
   CREATE INDEX executionsByInvoker ON executions (invokedBy) WHERE invokedBy IS NOT NULL;
   `,
+  // What runs came to, by day and instance; and lists of executions by their end.
+  `
+  CREATE TABLE usageDays (
+    day TEXT NOT NULL, instanceId TEXT NOT NULL, customerId TEXT NOT NULL, succeeded INTEGER NOT NULL,
+    failed INTEGER NOT NULL, steps INTEGER NOT NULL, runMs INTEGER NOT NULL, PRIMARY KEY (day, instanceId)
+  ) WITHOUT ROWID;
+  CREATE INDEX usageOfInstance ON usageDays (instanceId, day);
+  CREATE TABLE usageCounted (upTo INTEGER NOT NULL);
+  INSERT INTO usageCounted SELECT coalesce(max(rowid), 0) FROM executionEvents;
+  CREATE INDEX executionsByEnd ON executions (endedAtMs) WHERE endedAtMs IS NOT NULL;
+  `,
 ];

@@ -2,6 +2,7 @@
 import { sql } from "kysely";
 import { exclusively } from "./reportIngestion.ts";
 import type { Store } from "./store.ts";
+import { dayOf } from "./usageWriter.ts";
 
 /** Deletes up to `rowsMax` executions and rejections from before `beforeMs`; returns how many went. */
 export async function pruneOlderThan(store: Store, beforeMs: number, rowsMax: number): Promise<number> {
@@ -88,6 +89,10 @@ export async function pruneCommands(store: Store, beforeMs: number): Promise<voi
 export async function pruneBulkReplays(store: Store, beforeMs: number): Promise<void> {
   await store.executions.deleteFrom("bulkReplays").where("finishedAtMs", "<", beforeMs).execute();
 }
+
+/** Deletes the usage of days before `beforeMs`. */
+export const pruneUsage = (store: Store, beforeMs: number): Promise<void> =>
+  exclusively(store, (writer) => writer.usage.prune(dayOf(beforeMs)));
 
 /** Deletes what was meant for data planes that have not come for it since `beforeMs`. */
 export async function pruneUnclaimedCommands(store: Store, beforeMs: number): Promise<void> {

@@ -10,6 +10,7 @@ import { openExecutionBuckets } from "./executionBuckets.ts";
 import { openStateWriter } from "./flowStates.ts";
 import { openRetryWriter, type RetryWriter } from "./retryWriter.ts";
 import type { ExecutionTables } from "./tables.ts";
+import { openUsageWriter, type UsageWriter } from "./usageWriter.ts";
 
 export interface IngestedCounts {
   /** Events that were new. */
@@ -33,6 +34,7 @@ export interface ReportWriter {
   insertStarted(row: StartedRow, requestJson: string): void;
   readonly retries: RetryWriter;
   readonly bulkReplays: BulkReplayWriter;
+  readonly usage: UsageWriter;
   /** Deletes executions with all that was reported of them. */
   remove(ids: readonly string[]): void;
   /** Deletes what the flows of an instance or integration keep. */
@@ -125,6 +127,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
   const knownParts = openKnownParts(executions);
   const retries = openRetryWriter(executions);
   const bulkReplays = openBulkReplayWriter(executions);
+  const usage = openUsageWriter(executions);
   const states = openStateWriter(executions, config);
 
   const isTest = ({ invokeType, target: { instanceId, customerId } }: ExecutionEvent): 0 | 1 => {
@@ -207,6 +210,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
       counts.executions += 1;
       if (event.finish !== null) counts.ended += 1;
       counts.retries += retries.note(event, event.finish !== null);
+      usage.note(event, event.finish !== null);
       keepStates(event);
     } else if (isStored.get(event.id, event.attempt, event.sequence) === undefined) {
       ingestFurther(event, readExecution.get(event.id)!, request, counts);
@@ -248,7 +252,9 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
     }
     updateExecution.run(changed);
     storeEvent(event, parts, requestJson);
-    counts.retries += retries.note(event, !isEnded && event.finish !== null && changed.endedAtMs !== null);
+    const hasEnded = !isEnded && event.finish !== null && changed.endedAtMs !== null;
+    counts.retries += retries.note(event, hasEnded);
+    usage.note(event, hasEnded);
   };
 
   const ingestRejection = (event: RejectionEvent, counts: IngestedCounts): void => {
@@ -277,10 +283,14 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
   return {
     retries,
     bulkReplays,
+    usage,
     transaction(work) {
       try {
-        return executions.transaction(work)();
+        const result = executions.transaction(work)();
+        usage.settle(true);
+        return result;
       } catch (error) {
+        usage.settle(false);
         // Buckets that it had made are not there.
         buckets.reload();
         throw error;

@@ -54,10 +54,11 @@ export async function openStore(dataDir: string, masterKey: MasterKey): Promise<
     .select("id")
     .where("isSystem", "=", 1)
     .executeTakeFirstOrThrow();
+  const reportWriter = openReportWriter(executionsFile, configFile, testCustomer.id);
   return {
     config,
     executions,
-    reportWriter: openReportWriter(executionsFile, configFile, testCustomer.id),
+    reportWriter,
     masterKey,
     pepper: unwrapPepper(masterKey, meta.wrappedPepper),
     wrappedPepper: meta.wrappedPepper,
@@ -65,6 +66,7 @@ export async function openStore(dataDir: string, masterKey: MasterKey): Promise<
     organization: { id: meta.organizationId, name: meta.organizationName },
     testCustomerId: testCustomer.id,
     async close() {
+      reportWriter.usage.flush();
       await config.destroy();
       await executions.destroy();
     },

@@ -43,6 +43,8 @@ export interface ExecutionTables {
   retries: RetriesTable;
   bulkReplays: BulkReplaysTable;
   bulkReplayItems: BulkReplayItemsTable;
+  usageDays: UsageDaysTable;
+  usageCounted: UsageCountedTable;
   flowStates: FlowStatesTable;
 }
 
@@ -419,6 +421,24 @@ interface BulkReplaysTable {
   createdBy: string;
   createdAtMs: number;
   finishedAtMs: number | null;
+}
+
+/** What the runs of an instance came to on a day (UTC). */
+interface UsageDaysTable {
+  day: string;
+  instanceId: string;
+  customerId: string;
+  succeeded: number;
+  failed: number;
+  steps: number;
+  /** From their first step to their last. */
+  runMs: number;
+}
+
+/** One row. */
+interface UsageCountedTable {
+  /** `usageDays` counts events up to this rowid. */
+  upTo: number;
 }
 
 interface BulkReplayItemsTable {
