@@ -18,6 +18,7 @@ export interface EventParts {
   /** JSON of the `StoredRequest`, in the first event. */
   requestJson: string | null;
   retrying: Retrying | null;
+  isQueued?: boolean;
   reports: ReportTexts;
   finish: ExecutionFinish | null;
   /** What follows from its end, for this data plane alone: see fanOut.ts. */
@@ -32,11 +33,12 @@ export function eventJson({
   targetJson,
   requestJson,
   retrying,
+  isQueued = false,
   reports,
   finish,
   fanOut,
 }: EventParts): string {
-  return `{"kind":"execution","id":"${id}","attempt":${attempt},"sequence":${sequence},"invokeType":"${head.invokeType}","startedAtMs":${head.receivedAtMs},"isDebug":${head.isDebug},"target":${targetJson},"request":${requestJson},"replayOf":${idJson(head.replayOf)},"invokedBy":${idJson(head.invokedBy)},${retryingJson(retrying)}"steps":[${reports.steps}],"logs":[${reports.logs}],"sections":[${reports.sections}],"finish":${finishJson(finish)}${fanOut === null ? "" : fanOutMember(fanOut)}}`;
+  return `{"kind":"execution","id":"${id}","attempt":${attempt},"sequence":${sequence},"invokeType":"${head.invokeType}","startedAtMs":${head.receivedAtMs},"isDebug":${head.isDebug},"target":${targetJson},"request":${requestJson},"replayOf":${idJson(head.replayOf)},"invokedBy":${idJson(head.invokedBy)},${retryingJson(retrying)}${isQueued ? '"isQueued":true,' : ""}"steps":[${reports.steps}],"logs":[${reports.logs}],"sections":[${reports.sections}],"finish":${finishJson(finish)}${fanOut === null ? "" : fanOutMember(fanOut)}}`;
 }
 
 const idJson = (id: string | null): string => (id === null ? "null" : JSON.stringify(id));

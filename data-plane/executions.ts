@@ -33,6 +33,7 @@ import type { EntryMeta, EntryRoute } from "./journal/entry.ts";
 import type { Journal, PendingEntry } from "./journal/journal.ts";
 import { type KeyChecks, keyChecksOfCommands } from "./keyChecks.ts";
 import { createPlans, type Plan, unknownTarget } from "./plans.ts";
+import { createQueued } from "./queued.ts";
 import { readQueueKey } from "./queueKeys.ts";
 import { ReplicaDamagedError } from "./replica/file.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
@@ -240,6 +241,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     wake();
   });
   const duplicates = createDuplicates();
+  const queued = createQueued(tellQueued);
   const cancels = createCancels({
     find: (id) => journal?.find(id) ?? null,
     takeOut(pending) {
@@ -247,6 +249,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
       if (taken === undefined) return false;
       const task = "pending" in taken ? taken : newTask(taken, taken.logName !== null);
       task.hasSlot = true;
+      queued.remove(pending);
       startAll([task]);
       return true;
     },
@@ -287,6 +290,7 @@ export function createExecutions(options: ExecutionsOptions): Executions {
     for (let next = scheduler.take(); next !== undefined; next = scheduler.take()) {
       const task = "pending" in next ? next : newTask(next, next.logName !== null);
       task.hasSlot = true;
+      queued.remove(task.pending);
       // Of its flow's queue: its turn has come, and the others of the queue wait behind it.
       if (task.pending.isSuspect && task.suspectPlace === null) suspects.add(task);
       else taken.push(task);
@@ -784,15 +788,46 @@ export function createExecutions(options: ExecutionsOptions): Executions {
   }
 
   function enqueueInFlow(pending: PendingEntry, isOwn: boolean): void {
-    const task = newTask(pending, isOwn || pending.logName !== null);
     const first = duplicates.enter(pending.fairKey, pending.id);
-    if (first !== null) {
+    const needsTask = isOwn || pending.isWaiting || first !== null;
+    const task = needsTask ? newTask(pending, isOwn || pending.logName !== null) : null;
+    if (task !== null && first !== null) {
       endDuplicate(task, first);
       return;
     }
-    if (pending.isWaiting) readAhead(task);
-    scheduler.enqueue(task.key, task);
+    if (task !== null && pending.isWaiting) readAhead(task);
+    scheduler.enqueue(pending.fairKey, task ?? pending);
+    queued.add(pending);
     wake();
+  }
+
+  /** For people to see; the record of its run does not depend on it, so it is told once and not again. */
+  function tellQueued(pending: PendingEntry): void {
+    const task = newTask(pending, false);
+    try {
+      read(task);
+    } catch {
+      return;
+    }
+    const plan = tryFind(task);
+    const json = eventJson({
+      id: pending.id,
+      attempt: pending.attempt,
+      sequence: 0,
+      head: task.head!,
+      targetJson: plan?.targetJson ?? JSON.stringify(unknownTarget(routeOf(task))),
+      requestJson: null,
+      retrying: retryingOf(plan, task.head!, null),
+      isQueued: true,
+      fanOut: null,
+      reports: noReports(1),
+      finish: null,
+    });
+    journal!
+      .report(pending, `${pending.id}/${pending.attempt}/0`, json, false)
+      .then(reporter.notify, (error) =>
+        warnOnce("what waits is not told: the journal does not take it", error),
+      );
   }
 
   /** It is recorded, and not run: one with the same id waits or runs. */

@@ -148,6 +148,8 @@ export interface ExecutionEvent {
   /** The execution whose flow code invoked this one, or null. */
   invokedBy: string | null;
   retrying?: Retrying;
+  /** It waits in its flow's queue: told before the others of its attempt, with the sequence 0. */
+  isQueued?: boolean;
   steps: StepReport[];
   logs: LogReport[];
   sections: SectionReport[];

@@ -1,7 +1,7 @@
 /** Flows with queues of their own: real planes, real flows that note what ran when. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { DeployedInstance } from "../shared/scripts/deployInstance.ts";
-import { endedExecution, messagesOf } from "./support/executionRecord.ts";
+import { endedExecution, executionRecord, messagesOf } from "./support/executionRecord.ts";
 import { graphql } from "./support/graphql.ts";
 import { type Ledger, mostAtOnce, newLedger } from "./support/ledger.ts";
 import { bootPlanes, type TestPlanes } from "./support/planes.ts";
@@ -56,6 +56,15 @@ describe("a sequential flow", () => {
     for (const id of ids) expect(await endedExecution(planes, id)).toMatchObject({ status: "SUCCEEDED" });
     expect(idsOf("started")).toEqual(ids);
     expect(mostAtOnce(ledger.lines())).toBe(1);
+  });
+
+  test("shows what waits, before it runs", async () => {
+    const long = await send("Sequential", { waitMs: 4000 });
+    const waiting = await send("Sequential");
+    const status = async () => (await executionRecord(planes, waiting))?.status;
+    await waitFor(async () => (await status()) === "QUEUED");
+    expect(idsOf("ended")).not.toContain(long);
+    expect(await endedExecution(planes, waiting)).toMatchObject({ status: "SUCCEEDED", attempt: 1 });
   });
 
   test("goes on after a run that failed", async () => {

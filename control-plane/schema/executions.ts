@@ -79,7 +79,7 @@ const organizationCodes: ReadonlySet<string> = new Set<ErrorCode>([
 export const ExecutionStatusType = builder.enumType("ExecutionStatus", {
   description: "How far an execution is.",
   values: {
-    QUEUED: { description: "It waits for a data plane." },
+    QUEUED: { description: "It waits for a data plane, or in its flow's queue." },
     RUNNING: { description: "It runs." },
     SUCCEEDED: { description: "It ended well." },
     FAILED: { description: "It ended with an error." },

@@ -69,6 +69,7 @@ const executionShape = z.object({
   retrying: z
     .object({ of: optionalId, number: count, most: count, uniqueRequestId: optionalText })
     .optional(),
+  isQueued: z.boolean().optional(),
   steps: z
     .array(
       z.object({
@@ -162,6 +163,7 @@ export function isExecutionEvent(value: unknown): value is ExecutionEvent {
     isIdOrNull(value["replayOf"]) &&
     isIdOrNull(value["invokedBy"]) &&
     (value["retrying"] === undefined || isRetrying(value["retrying"])) &&
+    (value["isQueued"] === undefined || typeof value["isQueued"] === "boolean") &&
     isListOf(value["steps"], isStep) &&
     isListOf(value["logs"], isLog) &&
     isListOf(value["sections"], isSection) &&

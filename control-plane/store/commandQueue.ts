@@ -155,7 +155,10 @@ async function completeBegun(store: Store, nowMs: number): Promise<void> {
     .selectFrom("executions")
     .select("id")
     .where("id", "in", [...commandIds.keys()])
-    .where("status", "!=", "QUEUED")
+    .where(
+      // What waits in its flow's queue is reported, too.
+      sql<boolean>`(status <> 'QUEUED' OR EXISTS (SELECT 1 FROM executionEvents WHERE executionId = executions.id AND attempt >= 0))`,
+    )
     .execute();
   if (begun.length === 0) return;
   await store.config
@@ -173,8 +176,9 @@ async function completeBegun(store: Store, nowMs: number): Promise<void> {
 const expiredAtOnceMax = 1000;
 
 /**
- * Ends executions that wait for a command that is not there: the process died between the two writes. Looks
- * only at those older than `beforeMs`, so that none is caught between them.
+ * Ends executions that wait for a command that was never there: the process died between the two writes. Looks
+ * only at those older than `beforeMs`, so that none is caught between them, and younger than commands are kept. What
+ * a data plane has taken may wait in its flow's queue for long.
  */
 export async function failOrphans(store: Store, beforeMs: number): Promise<void> {
   const queued = await store.executions
@@ -183,6 +187,10 @@ export async function failOrphans(store: Store, beforeMs: number): Promise<void>
     // Written out, as the index of these alone is used where SQLite sees the value.
     .where(sql<boolean>`status = 'QUEUED'`)
     .where("startedAtMs", "<", beforeMs)
+    .where("startedAtMs", ">", beforeMs - orphanAgeMaxMs)
+    .where(
+      sql<boolean>`NOT EXISTS (SELECT 1 FROM executionEvents WHERE executionId = executions.id AND attempt >= 0)`,
+    )
     // Of these the command is queued yet.
     .where((row) =>
       row.not(
@@ -199,15 +207,14 @@ export async function failOrphans(store: Store, beforeMs: number): Promise<void>
     .limit(orphansAtOnceMax)
     .execute();
   if (queued.length === 0) return;
-  const open = await store.config
+  const ids = queued.map((row) => row.id);
+  const commanded = await store.config
     .selectFrom("commands")
-    .select("payloadJson")
-    .where("state", "in", ["QUEUED", "LEASED"])
+    .select(sql<string>`payloadJson ->> 'executionId'`.as("executionId"))
+    .where(sql<string>`payloadJson ->> 'executionId'`, "in", ids)
     .execute();
-  const waitedFor = new Set(
-    open.map((row) => (JSON.parse(row.payloadJson) as { executionId?: string }).executionId),
-  );
-  const orphans = queued.map((row) => row.id).filter((id) => !waitedFor.has(id));
+  const waitedFor = new Set(commanded.map((row) => row.executionId));
+  const orphans = ids.filter((id) => !waitedFor.has(id));
   if (orphans.length === 0) return;
   await store.executions
     .updateTable("executions")
@@ -223,6 +230,8 @@ export async function failOrphans(store: Store, beforeMs: number): Promise<void>
 }
 
 const orphansAtOnceMax = 200;
+/** Of commands that are done the last day's are there. */
+const orphanAgeMaxMs = 23 * 3_600_000;
 
 export type CommandOutcome = { isEnded: boolean; error: string | null };
 

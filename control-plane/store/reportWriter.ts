@@ -142,7 +142,7 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
     const { id, target, finish } = event;
     const { changes } = insertExecution.run(
       id,
-      finish?.status ?? "RUNNING",
+      finish?.status ?? (event.isQueued === true ? "QUEUED" : "RUNNING"),
       event.invokeType,
       isTest(event),
       event.isDebug ? 1 : 0,
@@ -238,7 +238,8 @@ export function openReportWriter(executions: Sqlite, config: Sqlite, testCustome
         hasLaterEvent.get(event.id, event.attempt, event.sequence) !== undefined;
       Object.assign(changed, mergeTargets(event, stored, isLate), finishColumns(event), {
         attempt: event.attempt,
-        status: event.finish?.status ?? "RUNNING",
+        // That it waits may be told late.
+        status: event.finish?.status ?? (event.isQueued === true ? stored.status : "RUNNING"),
         invokeType: event.invokeType,
         isTest: isTest(event) | stored.isTest,
         isDebug: event.isDebug ? 1 : 0,
