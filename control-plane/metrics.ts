@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { ChangeFeed } from "./changeFeed.ts";
 import { countCommands } from "./store/commandQueue.ts";
+import { countWaitingRetries } from "./store/dueRetries.ts";
 import type { IngestedCounts } from "./store/reportWriter.ts";
 import type { Store } from "./store/store.ts";
 
@@ -160,6 +161,14 @@ function addStoreGauges(register: Registry, { store, dataDir }: Measured): void 
       const { queued, leased } = await countCommands(store);
       this.set({ state: "queued" }, queued);
       this.set({ state: "leased" }, leased);
+    },
+  });
+  new Gauge({
+    name: `${prefix}retries_waiting`,
+    help: "Failed executions that are to be run again.",
+    registers,
+    async collect() {
+      this.set(await countWaitingRetries(store));
     },
   });
   new Gauge({

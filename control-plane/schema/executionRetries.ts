@@ -22,7 +22,7 @@ builder.objectFields(Execution, (t) => ({
   resultType: t.exposeString("resultType", {
     nullable: true,
     description:
-      "What kind of success it is: DUPLICATE where it was not run, since one with the same id waited or ran in its flow's queue; null where its flow ran to its end.",
+      "What kind of success it is: DUPLICATE where it was not run, since one with the same id waited or ran in its flow's queue; POLLED_NO_CHANGES where its trigger found nothing new; null where its flow ran to its end.",
   }),
   retryNextAt: t.field({
     type: "DateTime",

@@ -1,4 +1,5 @@
 /** Retries that are due become executions: their record first, then their command, each as often as need be. */
+import { sql } from "kysely";
 import type { InvokeType } from "../../shared/reports.ts";
 import { enqueueCommand } from "./commandQueue.ts";
 import { exclusively } from "./reportIngestion.ts";
@@ -17,7 +18,8 @@ export async function startDueRetries(
   const due = await store.executions
     .selectFrom("retries")
     .selectAll()
-    .where("state", "in", ["WAITING", "STARTING"])
+    // Written out, as the index of these alone is used where SQLite sees the values.
+    .where(sql<boolean>`state IN ('WAITING', 'STARTING')`)
     .where("dueAtMs", "<=", nowMs)
     .orderBy("dueAtMs")
     .limit(most)
@@ -37,9 +39,19 @@ export async function startDueRetries(
   const next = await store.executions
     .selectFrom("retries")
     .select((row) => row.fn.min("dueAtMs").as("dueAtMs"))
-    .where("state", "in", ["WAITING", "STARTING"])
+    .where(sql<boolean>`state IN ('WAITING', 'STARTING')`)
     .executeTakeFirst();
   return next?.dueAtMs ?? null;
+}
+
+/** How many wait. */
+export async function countWaitingRetries(store: Store): Promise<number> {
+  const { count } = await store.executions
+    .selectFrom("retries")
+    .select((row) => row.fn.countAll<number>().as("count"))
+    .where(sql<boolean>`state IN ('WAITING', 'STARTING')`)
+    .executeTakeFirstOrThrow();
+  return count;
 }
 
 type Retry = Awaited<ReturnType<typeof readRetry>>;

@@ -96,8 +96,15 @@ export function openUsageWriter(executions: Sqlite): UsageWriter {
   };
 }
 
-/** The day in UTC. */
-export const dayOf = (atMs: number): string => new Date(atMs).toISOString().slice(0, dayLength);
+const dayMs = 24 * 3_600_000;
+let lastDay = { number: -1, text: "" };
+
+/** The day in UTC. Mostly it is the same as before. */
+export function dayOf(atMs: number): string {
+  const number = Math.floor(atMs / dayMs);
+  if (number !== lastDay.number) lastDay = { number, text: new Date(atMs).toISOString().slice(0, dayLength) };
+  return lastDay.text;
+}
 
 /** Of what was stored after the last flush of an earlier process. */
 function uncounted(executions: Sqlite): Usage[] {
