@@ -34,6 +34,8 @@ export interface Commands {
 
 const leaseMost = 20;
 const batchesMax = 10;
+const replicaLookMs = 50;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const retryAfterMs = 1_000;
 const definitionWaitMs = 2_000;
 
@@ -61,6 +63,8 @@ export function startCommands(options: CommandsOptions): Commands {
     try {
       do {
         hasNews = false;
+        // What is not known of an instance yet would look as if it were gone.
+        while (options.replica.position().epoch === "" && !isStopped) await pause(replicaLookMs);
         const commands = await options.lease(leaseMost);
         if (commands.length === 0) continue;
         hasNews = true;
