@@ -9,6 +9,7 @@ import type { IngestedCounts } from "./store/reportWriter.ts";
 import type { Store } from "./store/store.ts";
 
 export type ApiOutcome = "ok" | "refused" | "failed";
+export type TokenOutcome = "ok" | "refused" | "failed";
 export type PrunedKind = "record" | "audit";
 
 export interface ControlMetrics {
@@ -23,6 +24,8 @@ export interface ControlMetrics {
   pruned(kind: PrunedKind, count: number): void;
   /** Times of schedules that came: runs that were started, and those that were passed over. */
   scheduled(outcome: "started" | "skipped", count: number): void;
+  /** A connection's OAuth server was asked for a token. */
+  tokenFetched(outcome: TokenOutcome): void;
   /** In Prometheus' text format. */
   text(): Promise<string>;
   contentType: string;
@@ -75,12 +78,18 @@ export function createMetrics(measured: Measured): ControlMetrics {
     "Times of schedules that came: started, or skipped while the flow's last run had not ended.",
     ["outcome"],
   );
+  const tokens = counter(
+    "token_fetches_total",
+    "Requests for a token to the OAuth servers of connections: refused for good, or failed and tried again.",
+    ["outcome"],
+  );
   // There from the first scrape on, so that a rate can be taken of the first one that comes.
   for (const kind of ["query", "mutation", "subscription", "none"]) {
     for (const outcome of ["ok", "refused", "failed"]) requests.inc({ kind, outcome }, 0);
   }
   for (const kind of ["record", "audit"]) pruned.inc({ kind }, 0);
   for (const outcome of ["started", "skipped"]) scheduled.inc({ outcome }, 0);
+  for (const outcome of ["ok", "refused", "failed"]) tokens.inc({ outcome }, 0);
   addFeedGauges(register, measured);
   addStoreGauges(register, measured);
 
@@ -99,6 +108,7 @@ export function createMetrics(measured: Measured): ControlMetrics {
     },
     refusedEvents: (count) => refused.inc(count),
     audited: (outcome) => audited.inc({ outcome }),
+    tokenFetched: (outcome) => tokens.inc({ outcome }),
     pruned: (kind, count) => pruned.inc({ kind }, count),
     scheduled: (outcome, count) => scheduled.inc({ outcome }, count),
     text: () => register.metrics(),

@@ -186,6 +186,8 @@ describe("an OAuth 2.0 connection", () => {
     });
     expect(failed.error).toBe("The OAuth server answered 400: invalid_grant (revoked by its owner).");
     expect(failed.refreshAt).toBeNull();
+    const metrics = await (await fetch(`${planes.controlUrl}/metrics`)).text();
+    expect(metrics).toMatch(/^switchyard_control_token_fetches_total\{outcome="refused"\} [1-9]/m);
     server.settings.refusal = null;
     await comeBack(await authorize(failed.authorizeUrl));
     expect(await variable(id, account)).toMatchObject({ status: "ACTIVE", error: null });
@@ -211,6 +213,21 @@ describe("an OAuth 2.0 connection", () => {
     server.settings.refusal = null;
     await waitFor(async () => (await variable(id, account)).error === null, 20_000);
     expect(server.requests.length).toBeGreaterThanOrEqual(2);
+  });
+
+  test("is renewed by a control plane that was killed and came back", async () => {
+    server.settings.expiresInSeconds = 3;
+    const id = await instance();
+    await comeBack(await authorize((await variable(id, account)).authorizeUrl));
+    await planes.control.kill();
+    server.requests.length = 0;
+    await planes.control.start();
+    await waitFor(async () => server.requests.some(({ grantType }) => grantType === "refresh_token"), 20_000);
+    server.settings.expiresInSeconds = 3_600;
+    await waitFor(async () => {
+      const { status, refreshAt } = await variable(id, account);
+      return status === "ACTIVE" && Date.parse(refreshAt) > Date.now() + 600_000;
+    }, 20_000);
   });
 
   test("of the client's own kind needs nobody, and refuses the deploy where its server refuses it", async () => {

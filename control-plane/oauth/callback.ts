@@ -6,8 +6,7 @@ import type { Services } from "../context.ts";
 import { insertAuditRow } from "../store/auditLog.ts";
 import { useOauthState } from "../store/oauthTokens.ts";
 import { callbackPath, codeVerifier, type OAuthState, readState, stateLifetimeMs } from "./authorize.ts";
-import { type Connection, findConnection, keepAnswer, writeState } from "./connect.ts";
-import { fetchToken } from "./requests.ts";
+import { type Connection, countedFetch, findConnection, keepAnswer, writeState } from "./connect.ts";
 import { oauthSettings } from "./settings.ts";
 
 interface Origin {
@@ -61,7 +60,7 @@ async function redeem(services: Services, origin: Origin, parameters: URLSearchP
   const code = parameters.get("code");
   if (parameters.get("error") !== null || code === null)
     return note(services, connection, refusalOf(parameters));
-  const answer = await fetchToken(read.settings, {
+  const answer = await countedFetch(services, read.settings, {
     kind: "code",
     code,
     redirectUri: urls.control(callbackPath),

@@ -14,7 +14,7 @@ import { withReferences } from "../store/connectionReferences.ts";
 import { isConnectionFilled } from "../store/connectionValues.ts";
 import { type DueConnection, keepToken, type TokenState, writeTokenState } from "../store/oauthTokens.ts";
 import { fetchToken, type Grant, type TokenAnswer } from "./requests.ts";
-import { oauthSettings } from "./settings.ts";
+import { type OAuthSettings, oauthSettings } from "./settings.ts";
 import { pauseAfterMs, tokenTimes } from "./tokenTimes.ts";
 
 /** A connection as it stands now. */
@@ -75,12 +75,22 @@ export async function refreshConnection(services: Services, due: DueConnection):
   const grant: Grant = isClient
     ? { kind: "client" }
     : { kind: "refresh", refreshToken: refreshToken as string };
-  const answer = await fetchToken(read.settings, grant);
+  const answer = await countedFetch(services, read.settings, grant);
   if (answer.ok) {
     // A server that gives no new refresh token goes on with the old one.
     const token = isClient ? answer.token : { refresh_token: refreshToken, ...answer.token };
     await keepAnswer(services, { ...found, given }, token, given.context);
   } else await writeState(services, owner, key, stateAfter(answer, due));
+}
+
+export async function countedFetch(
+  { metrics }: Services,
+  settings: OAuthSettings,
+  grant: Grant,
+): Promise<TokenAnswer> {
+  const answer = await fetchToken(settings, grant);
+  metrics.tokenFetched(answer.ok ? "ok" : answer.isFinal ? "refused" : "failed");
+  return answer;
 }
 
 /** Keeps what the server gave; returns false where the connection was changed meanwhile. */
@@ -137,7 +147,7 @@ export async function fetchMissingTokens(deploying: Services, instanceId: string
         if (given?.token !== undefined && given.state?.status === "ACTIVE") return null;
         const read = oauthSettings(variable, given, config.oauthHttp === "everywhere");
         if (!read.ok) return read.problem;
-        const answer = await fetchToken(read.settings, { kind: "client" });
+        const answer = await countedFetch(services, read.settings, { kind: "client" });
         if (answer.ok) {
           await keepAnswer(services, { owner, variable, given }, answer.token, given?.context);
           return null;

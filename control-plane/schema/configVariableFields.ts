@@ -231,4 +231,6 @@ interface DeclaredConnection {
 }
 
 const isSecretName = (name: string): boolean =>
+  // A tokenUrl is no token.
+  !/ur[il]$/i.test(name) &&
   /pass|secret|token|credential|private|api[-_]?key|client[-_]?key|access[-_]?key/i.test(name);
