@@ -1,6 +1,7 @@
 /** The tokens of OAuth connections, beside the values that they were fetched with, and whose turn it is. */
 import type { Definition } from "../../shared/definition.ts";
 import type { RequiredConfigVar } from "../../shared/requiredConfigVars.ts";
+import { readVersion } from "./configuredVersions.ts";
 import {
   instanceOwner,
   instanceVariables,
@@ -156,6 +157,7 @@ async function deployToken(
   const values = openDeployed(store, row.sealed);
   const { token, context, ...value } = connectionValue(variable, kept);
   const deployed = values[variable.key];
+  if (deployed === undefined && !(await runsWith(transaction, instanceId, variable.key))) return;
   const {
     token: _old,
     context: _oldContext,
@@ -181,6 +183,17 @@ async function deployToken(
       .where("userId", "=", userId)
       .execute();
   }
+}
+
+/** Whether what the instance runs on knows the variable: it may be set to a version that it does not run on yet. */
+async function runsWith(transaction: ConfigTransaction, instanceId: string, key: string): Promise<boolean> {
+  const { integrationId, deployedVersionId } = await transaction
+    .selectFrom("instances")
+    .select(["integrationId", "deployedVersionId"])
+    .where("id", "=", instanceId)
+    .executeTakeFirstOrThrow();
+  const running = await readVersion(transaction, integrationId, deployedVersionId);
+  return running?.definition.requiredConfigVars.some((variable) => variable.key === key) === true;
 }
 
 /** False where this authorization has come back before. */
