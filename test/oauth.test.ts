@@ -296,6 +296,27 @@ describe("an OAuth 2.0 connection", () => {
     await waitFor(async () => (await connectionsOf(url))[account].token === undefined);
   });
 
+  test("whose server answers without end or sends elsewhere gets no token, and says why", async () => {
+    const refusals = [
+      { status: 200, body: "x".repeat(300_000), error: /larger than 262144 bytes/ },
+      { status: 307, body: "", error: /answered 307/ },
+      { status: 200, body: "{}", error: /answered 200 without an access token/ },
+    ];
+    const id = await instance();
+    for (const { error, ...refusal } of refusals) {
+      server.settings.refusal = refusal;
+      await configure(planes, id, [
+        connectionInput(client, { ...clientFields(), scopes: `of ${error.source}` }),
+      ]);
+      await waitFor(async () => error.test((await variable(id, client)).error ?? ""));
+    }
+    const port = new URL(server.url).port;
+    server.settings.refusal = null;
+    await configure(planes, id, [connectionInput(client, { tokenUrl: `http://127.0.0.1:1/${port}` })]);
+    const { errors } = await deploy(planes, id);
+    expect(errors[0].messages[0]).toMatch(/^Connection "Acme Client": The OAuth server can't be reached: /);
+  });
+
   test("takes no plain HTTP beyond this machine", async () => {
     const id = await newInstance(planes, versionId, await newCustomer(planes, "plain-http"), [
       connectionInput(account, accountFields()),

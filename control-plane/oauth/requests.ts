@@ -55,22 +55,16 @@ type Attempt =
   | { ok: false; isFinal: boolean; error: string; refusesClient: boolean };
 
 async function attempt(settings: OAuthSettings, grant: Grant, auth: ClientAuth): Promise<Attempt> {
+  const failed = (error: string): Attempt => ({ ok: false, isFinal: false, refusesClient: false, error });
   try {
     const response = await send(settings, grant, auth);
-    return readAnswer(
-      response.status,
-      await boundedText(response),
-      response.headers.get("content-type") ?? "",
-    );
+    const text = await boundedText(response);
+    if (text === null) return failed(`The OAuth server's answer is larger than ${answerBytesMax} bytes.`);
+    return readAnswer(response.status, text, response.headers.get("content-type") ?? "");
   } catch (error) {
-    const reason =
-      (error as Error).name === "TimeoutError" ? `no answer within ${timeoutMs / 1000} s` : causeOf(error);
-    return {
-      ok: false,
-      isFinal: false,
-      refusesClient: false,
-      error: `The OAuth server can't be reached: ${reason}.`,
-    };
+    const isLate = (error as Error).name === "TimeoutError";
+    const reason = isLate ? `no answer within ${timeoutMs / 1000} s` : causeOf(error);
+    return failed(`The OAuth server can't be reached: ${reason}.`);
   }
 }
 
@@ -151,12 +145,13 @@ function parseAnswer(text: string, contentType: string): Record<string, unknown>
   }
 }
 
-async function boundedText(response: Response): Promise<string> {
+/** Null where it is too long; the rest is not read. */
+async function boundedText(response: Response): Promise<string | null> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.length;
-    if (bytes > answerBytesMax) throw new Error(`its answer is larger than ${answerBytesMax} bytes`);
+    if (bytes > answerBytesMax) return null;
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
