@@ -5,7 +5,7 @@
 
 import { messageOf } from "../../shared/errors.ts";
 import type { Invocation } from "../../shared/invocations.ts";
-import { batchingOf, isFirstSync, resolveBatches } from "./batches.ts";
+import { type Batching, batchingOf, isFirstSync, resolveBatches } from "./batches.ts";
 import type { RunScope } from "./context.ts";
 import { functionOf, type LoadedAction } from "./modules.ts";
 import { RunError } from "./runError.ts";
@@ -42,19 +42,21 @@ export async function callTrigger(
   };
   const hasPolledNoChanges = resultType === "polled_no_changes";
   if (hasPolledNoChanges) scope.findings.hasPolledNoChanges = true;
-  const isBatched = await findBatches(scope, trigger, context, { ...(returned ?? {}), payload: results });
+  const batching = batchingOf(scope.context.flow, trigger);
+  const isBatched =
+    batching !== null &&
+    (await findBatches(scope, batching, trigger, context, { ...(returned ?? {}), payload: results }));
   return { returned, results, endsFlow: hasPolledNoChanges || isBatched };
 }
 
 /** The items of a batched trigger are worked on by executions of their own. */
 async function findBatches(
-  { invocation, findings, capture, context: { flow }, answerBytesMax: bytesMax }: RunScope,
+  { invocation, findings, capture, answerBytesMax: bytesMax }: RunScope,
+  batching: Batching,
   trigger: LoadedAction,
   context: Record<string, unknown>,
   result: object,
 ): Promise<boolean> {
-  const batching = batchingOf(flow, trigger);
-  if (batching === null) return false;
   const batches = await resolveBatches(batching, invocation, { trigger, context, result, bytesMax });
   if (batches === null) return false;
   findings.batches = batches;
