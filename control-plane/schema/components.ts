@@ -1,7 +1,7 @@
 /** Components: published packages of code with their actions, and the built-in ones. */
 import { z } from "zod";
 import { isUuid, newId, toNodeId } from "../../shared/ids.ts";
-import { type ActionPart, componentPartsSchema, descriptionOf, labelOf } from "../store/componentParts.ts";
+import { type ActionPart, type ComponentParts, componentPartsSchema, descriptionOf, labelOf } from "../store/componentParts.ts";
 import {
   type ComponentHead,
   componentById,
@@ -327,6 +327,10 @@ const PublishResultType = builder.objectRef<PublishResult>("PublishComponentResu
   }),
 });
 
+/** prism looks for an icon of each connection that it is given an address for, and fails where there is none. */
+const hasIcon = ({ iconPath, avatarIconPath }: ComponentParts["connections"][number]): boolean =>
+  (iconPath ?? avatarIconPath ?? "") !== "";
+
 mutation("publishComponent", {
   description:
     "Publishes a new version of a component. It can be used once its package was put to packageUploadUrl.",
@@ -430,7 +434,7 @@ mutation("publishComponent", {
       packageUploadUrl: uploadUrl(context, { kind: "package", componentId: component.id }),
       iconUploadUrl: uploadUrl(context, { kind: "icon", mediaId: newId(), componentId: component.id }),
       sourceUploadUrl: unused,
-      connectionIconUploadUrls: parts.data.connections.map((connection) => ({
+      connectionIconUploadUrls: parts.data.connections.filter(hasIcon).map((connection) => ({
         connectionKey: connection.key,
         iconUploadUrl: unused,
       })),

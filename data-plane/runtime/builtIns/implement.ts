@@ -23,7 +23,8 @@ export function implement<const Description extends BuiltIn>(
   for (const [key, { inputs, ...action }] of Object.entries(description.actions)) {
     const perform = performs.actions[key as keyof Description["actions"]];
     actions[key] = {
-      perform: async (context, params) => perform(context as BuiltInContext, params as Params),
+      perform: async (context, params) =>
+        perform(context as BuiltInContext, withDefaults(inputs, params as Params)),
       inputs: defaultsOf(inputs),
       terminateExecution: action.terminateExecution ?? false,
       breakLoop: action.breakLoop ?? false,
@@ -40,6 +41,17 @@ export function implement<const Description extends BuiltIn>(
     };
   }
   return { key: description.key, actions, triggers };
+}
+
+/** For those who call it from code, where no step's inputs were resolved. */
+function withDefaults(inputs: Readonly<Record<string, BuiltInInput>>, params: Params): Params {
+  let whole = params;
+  for (const [key, { default: value }] of Object.entries(inputs)) {
+    if (value === undefined || whole[key] !== undefined) continue;
+    if (whole === params) whole = { ...params };
+    whole[key] = value;
+  }
+  return whole;
 }
 
 const defaultsOf = (inputs: Readonly<Record<string, BuiltInInput>>): LoadedAction["inputs"] =>
