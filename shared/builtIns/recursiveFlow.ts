@@ -25,14 +25,13 @@ export const recursiveFlow = describeBuiltIn({
   triggers: {
     recursiveTrigger: {
       label: "Recursive Trigger",
-      description: "Starts the flow by a webhook, by itself, or when an instance is deployed.",
+      description: "Starts the flow by a webhook, or by the flow itself.",
       inputs: {
         defaultCursor: {
           label: "Default Cursor",
           type: "string",
           comments: "Where the first run begins.",
         },
-        runOnDeploy: { label: "Run On Deploy", type: "boolean", default: "false" },
       },
       scheduleSupport: "valid",
       hasCode: true,
