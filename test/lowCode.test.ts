@@ -108,6 +108,28 @@ describe("a low-code flow", () => {
   });
 });
 
+test("a recursive flow begins when its instance is deployed, where it is told to", async () => {
+  const version = await publishYamlFixture(planes, "low-code-steps", (yaml) =>
+    yaml
+      .replace("name: Fixture Low Code Steps", "name: Fixture On Deploy")
+      .replace('value: "1" }', 'value: "1" }\n          runOnDeploy: { type: value, value: "true" }'),
+  );
+  const { instanceId } = await deployTo(planes, version, "on-deploy");
+  const invokeTypes = await waitFor(async () => {
+    const { instance } = await graphql(
+      planes.controlUrl,
+      planes.adminToken,
+      "query ($id: ID!) { instance(id: $id) { executionResults { nodes { flowName invokeType status } } } }",
+      { id: instanceId },
+    );
+    const runs: { flowName: string; invokeType: string; status: string }[] = instance.executionResults.nodes;
+    const ended = runs.filter(({ flowName, status }) => flowName === "Pages" && status === "SUCCEEDED");
+    return ended.length === 3 ? ended.map(({ invokeType }) => invokeType) : null;
+  }, 20_000);
+  // The newest first: two by the flow itself.
+  expect(invokeTypes.slice(0, 2)).toEqual(["CROSS_FLOW", "CROSS_FLOW"]);
+});
+
 describe("an import", () => {
   const problemsOf = async (definition: string): Promise<string[]> => {
     const { importIntegration } = await request(planes.api, importIntegrationMutation, { definition });

@@ -129,5 +129,7 @@ test("the errorConfig of a code-native flow is kept to: ignored, and tried again
   expect(messagesOf(record)).toContain("It failed and is ignored: does not matter");
   const retried = await sendWebhook(urls["Retried"]!, { body: {} });
   expect(retried.json).toEqual({ calls: 3 });
-  expect(messagesOf(await endedExecution(planes, retried.executionId!)).join()).toContain("Try 2 of 4 failed");
+  expect(messagesOf(await endedExecution(planes, retried.executionId!)).join()).toContain(
+    "Try 2 of 4 failed",
+  );
 });

@@ -1,7 +1,13 @@
 /** Components: published packages of code with their actions, and the built-in ones. */
 import { z } from "zod";
 import { isUuid, newId, toNodeId } from "../../shared/ids.ts";
-import { type ActionPart, type ComponentParts, componentPartsSchema, descriptionOf, labelOf } from "../store/componentParts.ts";
+import {
+  type ActionPart,
+  type ComponentParts,
+  componentPartsSchema,
+  descriptionOf,
+  labelOf,
+} from "../store/componentParts.ts";
 import {
   type ComponentHead,
   componentById,

@@ -1,4 +1,5 @@
 /** Which flows of a version want to run, and which of their triggers' functions, as their instance comes and goes. */
+import type { Step } from "../../shared/definition.ts";
 import type { HookName } from "../../shared/invocations.ts";
 import type { ActionPart } from "./componentParts.ts";
 import { componentOfStep, findAction, partsOf } from "./components.ts";
@@ -34,9 +35,9 @@ export async function lifecycleOf(
     const { flow, configured } = deployed;
     const { action } = flow.steps[0]!;
     if (action.isPublic) {
-      if (action.componentKey !== managementTriggers) continue;
-      const isOnDeploy = action.key === "instanceDeploy";
-      const runsOnRemove = action.key === "instanceRemove";
+      const isManagement = action.componentKey === managementTriggers;
+      const isOnDeploy = isManagement ? action.key === "instanceDeploy" : recursesOnDeploy(flow.steps[0]!);
+      const runsOnRemove = isManagement && action.key === "instanceRemove";
       if (!isOnDeploy && !runsOnRemove) continue;
       const runsOnDeploy = isOnDeploy ? "each" : "never";
       found.push({ deployed, hooks: new Set(), runsOnDeploy, runsOnRemove });
@@ -53,6 +54,10 @@ export async function lifecycleOf(
   }
   return found;
 }
+
+/** A recursive trigger that is told to. */
+const recursesOnDeploy = ({ action, inputs }: Step): boolean =>
+  action.componentKey === "recursive-flow" && inputs["runOnDeploy"]?.value === "true";
 
 const hookNames = Object.keys(flags) as HookName[];
 

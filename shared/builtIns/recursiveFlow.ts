@@ -25,12 +25,18 @@ export const recursiveFlow = describeBuiltIn({
   triggers: {
     recursiveTrigger: {
       label: "Recursive Trigger",
-      description: "Starts the flow by a webhook, or by the flow itself.",
+      description: "Starts the flow by a webhook, by the flow itself, or when an instance is deployed.",
       inputs: {
         defaultCursor: {
           label: "Default Cursor",
           type: "string",
           comments: "Where the first run begins.",
+        },
+        runOnDeploy: {
+          label: "Run On Deploy",
+          type: "boolean",
+          default: "false",
+          comments: "Starts the flow with the default cursor each time that an instance is deployed.",
         },
       },
       scheduleSupport: "valid",
