@@ -123,7 +123,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
   const states = openStates({
     file: join(folder, "states.db"),
     controlPlane,
-    unconfirmed: journal.unconfirmedStates(),
+    unconfirmed: journal.unconfirmedStates,
     runTimeoutMs: config.runTimeoutMs,
     logger,
   });

@@ -113,7 +113,7 @@ beforeAll(async () => {
         feedStateKeys: async () => ({ epoch: "epoch", keys: [], position: 0, hasMore: false }),
         feedStates: async () => [],
       },
-      unconfirmed: journal.unconfirmedStates(),
+      unconfirmed: journal.unconfirmedStates,
       runTimeoutMs: config.runTimeoutMs,
       logger,
     }),

@@ -1,4 +1,6 @@
 /** What a data plane knows of its flows' states, over a real journal and a real disk; the control plane is told what to say. */
+import { randomBytes } from "node:crypto";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -19,18 +21,21 @@ import { metaOf, openTestJournal, type TestJournal } from "./support/journals.ts
 import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
 import { waitFor } from "./support/waitFor.ts";
 
-const keys = stateKeysOf({
+const place = {
   instanceId: "instance-1",
   integrationId: "integration-1",
   systemInstanceId: "system-1",
   flowStableKey: "f",
   isEndpointTest: false,
-});
+};
+const keys = stateKeysOf(place);
 const textOfKey = stateKeyText(keys.instanceState);
 
 let folder: string;
 let opened: TestJournal;
 let states: States | undefined;
+/** What was said of errors. */
+let problems: string[];
 /** What the control plane has; null while it is away. */
 let stored: Map<string, StoredState> | null;
 
@@ -38,6 +43,7 @@ beforeEach(async () => {
   folder = newTemporaryFolder();
   opened = await openTestJournal(join(folder, "journal"));
   stored = new Map();
+  problems = [];
 });
 afterEach(async () => {
   states?.stop();
@@ -71,9 +77,9 @@ const open = (name = "states.db", runTimeoutMs = 60_000): States => {
   states = openStates({
     file: join(folder, name),
     controlPlane,
-    unconfirmed: opened.journal.unconfirmedStates(),
+    unconfirmed: opened.journal.unconfirmedStates,
     runTimeoutMs,
-    logger: pino({ level: "silent" }),
+    logger: pino({ level: "error" }, { write: (line) => void problems.push(JSON.parse(line).msg) }),
   });
   return states;
 };
@@ -81,9 +87,14 @@ const open = (name = "states.db", runTimeoutMs = 60_000): States => {
 const read = async (): Promise<StateTexts | null> => states!.read(keys);
 
 /** A run that ends with this state, as executions.ts tells of it. */
-async function run(count: number): Promise<{ eventKey: string; writes: StateWrite[]; id: string }> {
+async function run(
+  count: number | string,
+  of = keys,
+): Promise<{ eventKey: string; writes: StateWrite[]; id: string }> {
   const id = newId();
-  const writes = states!.writes(withChanges(null, keys, { instanceState: `{"count":${count}}` }));
+  const writes = states!.writes(
+    withChanges(null, of, { instanceState: typeof count === "string" ? count : `{"count":${count}}` }),
+  );
   const event = executionEvent({ id });
   event.finish!.states = writes;
   await opened.journal.append(metaOf(id), null);
@@ -148,8 +159,27 @@ describe("a state", () => {
     open("states.db");
     expect(await read()).toEqual({ instanceState: '{"count":1}' });
     open("new.db", 1_000);
-    // Nothing is known of a new disk but what the journal has not told yet, and that is told of: here it is not.
+    // On a new disk it is not even known which states there are.
     await expect(read()).rejects.toThrow(/could not be asked/);
+  });
+
+  test("is found again where the copy is damaged while it is in use", async () => {
+    open();
+    await read();
+    // More than is held in memory.
+    const flows = Array.from({ length: 60 }, (_, index) =>
+      stateKeysOf({ ...place, flowStableKey: `flow-${index}` }),
+    );
+    const values = flows.map(() => `{"noise":"${randomBytes(225_000).toString("base64")}"}`);
+    for (const [index, flow] of flows.entries()) await run(values[index]!, flow);
+    const handle = openSync(join(folder, "states.db"), "r+");
+    writeSync(handle, Buffer.alloc(4 * 1024 * 1024, 0xab), 0, 4 * 1024 * 1024, 1024 * 1024);
+    closeSync(handle);
+    for (const [index, flow] of flows.entries()) {
+      const found = await states!.read(flow);
+      expect(found?.instanceState === values[index]).toBe(true);
+    }
+    expect(problems).toEqual(["the copy of the flows' states is damaged and is made anew"]);
   });
 
   test("of one microsecond is stamped in the order of the runs that wrote it", async () => {

@@ -90,7 +90,7 @@ export class HeldReport {
   readonly weight: number;
   readonly entries: number;
   isEnd = false;
-  /** Found at the start, with a finish that carries states. */
+  /** Its finish carries states. */
   hasStates = false;
   isConfirmed = false;
   digest: string | null = null;

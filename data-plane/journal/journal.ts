@@ -86,7 +86,7 @@ export interface Journal {
     isEnd: boolean,
     hasStates?: boolean,
   ): Promise<void>;
-  /** Events with states that earlier processes left and the control plane has not confirmed, oldest first. */
+  /** Events with states that the control plane has not confirmed, oldest first. */
   unconfirmedStates(): Iterable<StoredReport>;
   /** What waits to be reported and was not handed out, oldest first; at least one where there is one. */
   reports(most: number, bytesMax: number): StoredReport[];
@@ -499,6 +499,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
             }
             const facts = { key, position, rejectionId: null, weight, entries: 0 };
             const report = new HeldReport(facts, entry, place.segment, place.at, place.length);
+            report.hasStates = hasStates;
             addLive(place.segment, place.length);
             liveReports.set(position, report);
             if (heldJsonBytes < heldJsonBytesMax) {
@@ -526,8 +527,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       });
     },
     *unconfirmedStates() {
-      for (const report of recovered.reports) {
-        if (!report.hasStates || report.isConfirmed) continue;
+      const held = [...liveReports.values()].filter((report) => report.hasStates && !report.isConfirmed);
+      for (const report of held.sort((a, b) => a.position - b.position)) {
         try {
           yield { key: report.key, json: textOf(report) };
         } catch (error) {

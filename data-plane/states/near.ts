@@ -2,7 +2,7 @@
  * The states that this data plane knows, on its disk: what its runs have stored and what it has asked for. A copy:
  * what is not confirmed by the control plane is in the journal, too, and what is confirmed can be asked for again.
  */
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { messageOf } from "../../shared/errors.ts";
 import { migrate, openSqlite, type Sqlite } from "../../shared/sqlite.ts";
 import type { StateKey, StoredState } from "../../shared/states.ts";
@@ -44,15 +44,54 @@ const migrations = [
 const cacheMb = 8;
 const shrinkRows = 500;
 
-export function openNearStates(file: string, warn: (message: string, reason: string) => void): NearStates {
-  let database: Sqlite;
+export interface NearOptions {
+  warn(message: string, reason: string): void;
+  /** It was found damaged and is empty now. */
+  onLost(): void;
+}
+
+/** Where the file turns out to be damaged it is made anew, and what was asked of it is done on the new one. */
+export function openNearStates(file: string, { warn, onLost }: NearOptions): NearStates {
+  const remake = (error: unknown): NearStates => {
+    warn("the copy of the flows' states is damaged and is made anew", messageOf(error));
+    for (const end of ["", "-wal", "-shm"]) rmSync(file + end, { force: true });
+    return openFile(file);
+  };
+  let states: NearStates;
   try {
-    database = open(file);
+    states = openFile(file);
   } catch (error) {
-    warn("the copy of the flows' states can't be read and is made anew", messageOf(error));
-    for (const end of ["", "-wal", "-shm"]) if (existsSync(file + end)) rmSync(file + end, { force: true });
-    database = open(file);
+    states = remake(error);
   }
+  const guarded = <Result>(work: () => Result): Result => {
+    try {
+      return work();
+    } catch (error) {
+      if (!damageCodes.test(String((error as { code?: unknown }).code))) throw error;
+      states.close();
+      states = remake(error);
+      onLost();
+      return work();
+    }
+  };
+  return {
+    read: (key) => guarded(() => states.read(key)),
+    version: (key) => guarded(() => states.version(key)),
+    write: (written) => guarded(() => states.write(written)),
+    shrink: (bytesMax, isNeeded) => guarded(() => states.shrink(bytesMax, isNeeded)),
+    forget: (ownerId) => guarded(() => states.forget(ownerId)),
+    clear: (isNeeded) => guarded(() => states.clear(isNeeded)),
+    listed: () => guarded(() => states.listed()),
+    list: (keys, epoch, position) => guarded(() => states.list(keys, epoch, position)),
+    keys: () => guarded(() => states.keys()),
+    close: () => states.close(),
+  };
+}
+
+const damageCodes = /^SQLITE_(CORRUPT|NOTADB)/;
+
+function openFile(file: string): NearStates {
+  const database = open(file);
   const readState = database.prepare<[string], StoredState>(
     "SELECT stamp, executionId, value FROM states WHERE key = ?",
   );

@@ -58,8 +58,8 @@ export interface StatesOptions {
   /** A file of the data plane's folder. */
   file: string;
   controlPlane: Pick<ControlPlane, "feedStateKeys" | "feedStates">;
-  /** Events with states that an earlier process has left unconfirmed, oldest first. */
-  unconfirmed: Iterable<{ key: string; json: string }>;
+  /** Events with states that are in the journal unconfirmed, oldest first. */
+  unconfirmed(): Iterable<{ key: string; json: string }>;
   runTimeoutMs: number;
   logger: Logger;
 }
@@ -86,7 +86,10 @@ interface Asked {
 
 export function openStates(options: StatesOptions): States {
   const { controlPlane, logger } = options;
-  const near = openNearStates(options.file, (message, reason) => logger.warn({ reason }, message));
+  const near = openNearStates(options.file, {
+    warn: (message, reason) => logger.error({ reason }, message),
+    onLost: () => takeUpAgain(),
+  });
   let { epoch, position } = near.listed();
   /** The states that there are, and whose: what is not among them is empty. */
   const listed = new Set<string>();
@@ -110,7 +113,7 @@ export function openStates(options: StatesOptions): States {
 
   for (const key of near.listed().keys) list(stateKeyText(key));
   for (const text of near.keys()) list(text);
-  for (const { key, json } of options.unconfirmed) recover(key, json);
+  for (const { key, json } of options.unconfirmed()) recover(key, json);
   const timer = setInterval(() => {
     if (!hasRun && isListKnown) return;
     hasRun = false;
@@ -122,6 +125,13 @@ export function openStates(options: StatesOptions): States {
   function list(text: string): void {
     listed.add(text);
     owners.add(ownerOf(text));
+  }
+
+  /** The copy was damaged and is empty: what the control plane has is asked for, the rest is in the journal. */
+  function takeUpAgain(): void {
+    checkedAt.clear();
+    position = 0;
+    for (const { key, json } of options.unconfirmed()) recover(key, json);
   }
 
   function recover(eventKey: string, json: string): void {
@@ -180,11 +190,15 @@ export function openStates(options: StatesOptions): States {
   const isFresh = (text: string): boolean =>
     unconfirmed.has(text) || (checkedAt.get(text) ?? Number.NEGATIVE_INFINITY) > performance.now() - freshMs;
 
-  function texts(keys: RunStateKeys): StateTexts | null {
+  /** Undefined where one of them is not known: it made room for others, or the copy was damaged. */
+  function texts(keys: RunStateKeys): StateTexts | null | undefined {
     let found: StateTexts | null = null;
     for (const name of keptStateNames) {
       const text = stateKeyText(keys[name]);
-      const value = listed.has(text) ? (stateAt(text)?.value ?? null) : null;
+      if (!listed.has(text)) continue;
+      const state = stateAt(text);
+      if (state === null) return undefined;
+      const { value } = state;
       if (value === null || value === emptyState) continue;
       found ??= {};
       found[name] = value;
@@ -197,19 +211,19 @@ export function openStates(options: StatesOptions): States {
     waiting++;
     try {
       if (!isListKnown) await listKnown(untilMs);
-      for (;;) {
-        const stale = staleOf(keys);
+      for (let isFirst = true; ; isFirst = false) {
+        if (!isFirst) await new Promise((resolve) => setTimeout(resolve, retryMs));
+        const listedKeys = keptStateNames
+          .map((name) => keys[name])
+          .filter((key) => listed.has(stateKeyText(key)));
+        const unknown = listedKeys.filter((key) => versionAt(stateKeyText(key)) === null);
         const isAway = performance.now() < awayUntil;
-        const unknown = stale.filter((key) => versionAt(stateKeyText(key)) === null);
-        const asked = isAway ? unknown : stale;
-        if (asked.length === 0) return texts(keys);
-        const isAnswered = await Promise.all(asked.map(ask)).then(
-          () => true,
-          () => false,
-        );
-        if (isAnswered || unknown.length === 0) return texts(keys);
+        const asked = isAway ? unknown : listedKeys.filter((key) => unknown.includes(key) || isStale(key));
+        // Where nobody answers, what is known is used.
+        await Promise.all(asked.map(ask)).catch(() => {});
+        const found = texts(keys);
+        if (found !== undefined) return found;
         if (Date.now() >= untilMs) throw new Error(unavailable);
-        await new Promise((resolve) => setTimeout(resolve, retryMs));
       }
     } finally {
       waiting--;
@@ -229,10 +243,10 @@ export function openStates(options: StatesOptions): States {
     });
   }
 
-  const staleOf = (keys: RunStateKeys): StateKey[] =>
-    keptStateNames
-      .map((name) => keys[name])
-      .filter((key) => listed.has(stateKeyText(key)) && !isFresh(stateKeyText(key)));
+  const isStale = (key: StateKey): boolean => {
+    const text = stateKeyText(key);
+    return listed.has(text) && !isFresh(text);
+  };
 
   /** Resolves when the control plane has said what it has; asked together with all that is asked in this turn. */
   function ask(key: StateKey): Promise<void> {
@@ -290,9 +304,9 @@ export function openStates(options: StatesOptions): States {
     fetched: { key: string; state: StoredState }[],
   ): void {
     // Stored here while the question was on its way: that is the newest.
-    if (unconfirmed.has(text) || (checkedAt.get(text) ?? 0) > sinceMs) return;
+    const there = versionAt(text);
+    if (there !== null && (unconfirmed.has(text) || (checkedAt.get(text) ?? 0) > sinceMs)) return;
     if (answer !== "SAME") {
-      const there = versionAt(text);
       const stored = answer ?? { stamp: 0, executionId: "", value: null };
       if (there === null || answer === null || isLaterState(stored, there))
         fetched.push({ key: text, state: stored });
@@ -331,7 +345,9 @@ export function openStates(options: StatesOptions): States {
       hasRun = true;
       if (!isListKnown) return readSlowly(keys);
       if (!owners.has(keys.instanceState.ownerId) && !owners.has(keys.integrationState.ownerId)) return null;
-      return staleOf(keys).length === 0 ? texts(keys) : readSlowly(keys);
+      if (keptStateNames.some((name) => isStale(keys[name]))) return readSlowly(keys);
+      const found = texts(keys);
+      return found === undefined ? readSlowly(keys) : found;
     },
     writes({ kept }) {
       const writes: StateWrite[] = [];
