@@ -10,7 +10,7 @@ import { buildFixture } from "./support/fixtures.ts";
 import { graphql, rawGraphql } from "./support/graphql.ts";
 import { persistedStates } from "./support/persistedState.ts";
 import { bootDataPlane, bootPlanes, type TestPlanes } from "./support/planes.ts";
-import { deployTo, publishFixture } from "./support/publishAndDeploy.ts";
+import { deployTo, publishAndDeploy, publishFixture } from "./support/publishAndDeploy.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
 import { waitFor } from "./support/waitFor.ts";
 
@@ -115,6 +115,38 @@ describe("what flows keep between executions", () => {
         (error: Error) => /takes 200000\d\d bytes, which is more than can be shown/.test(error.message),
       ),
     );
+  });
+
+  test("is the later run's where two overlap, state by state", async () => {
+    const { webhookUrls } = await deployed("overlapping");
+    const url = webhookUrls["Counter"]!;
+    await send(url, { set: { instanceState: { by: "nobody" } } });
+    const slow = send(url, { set: { instanceState: { by: "slow" } }, waitMs: 1_500 });
+    // It has begun with what was there before the quick one.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await send(url, { set: { instanceState: { quick: true }, crossFlowState: { by: "quick" } } });
+    expect((await send(url)).instanceState).toEqual({ by: "nobody", quick: true });
+    expect((await slow).instanceState).toEqual({ by: "nobody" });
+    expect(await send(url)).toMatchObject({ instanceState: { by: "slow" }, crossFlowState: { by: "quick" } });
+  });
+
+  test("of a preprocess flow is seen by the flow that it finds, and kept where both went well", async () => {
+    const { instances } = await publishAndDeploy(planes, "stateful-shared", ["sharing-a", "sharing-b"]);
+    const url = instances["sharing-a"]!.webhookUrls["Deliver"]!;
+    const first = await send(url, { tenant: "sharing-a" });
+    expect(first).toEqual({
+      dispatched: { instanceState: 0, crossFlowState: 0, executionState: 0, integrationState: 0 },
+      // The execution's and the integration's are of both parts.
+      found: { instanceState: 0, crossFlowState: 0, executionState: 1, integrationState: 1 },
+    });
+    const failed = await sendWebhook(url, { body: { tenant: "sharing-a", message: "On purpose." } });
+    expect(failed.status).toBe(500);
+    const second = await send(url, { tenant: "sharing-b" });
+    expect(second).toEqual({
+      // Bound to no instance: it is the integration that it counts for.
+      dispatched: { instanceState: 1, crossFlowState: 1, executionState: 0, integrationState: 2 },
+      found: { instanceState: 0, crossFlowState: 0, executionState: 1, integrationState: 3 },
+    });
   });
 
   test("survives a move to another version", async () => {
