@@ -271,6 +271,12 @@ describe("what is kept outlives", () => {
     await count();
     await planes.control.kill();
     for (let i = 0; i < 3; i++) await count();
+    // Answered when the run ends; recorded right after. Before that it would run again.
+    await waitFor(async () =>
+      /^switchyard_data_journal_unfinished_entries 0$/m.test(
+        await (await fetch(`${planes.data.url}/metrics`)).text(),
+      ),
+    );
     await planes.data.kill();
     await planes.data.start();
     expect((await count()).instanceState).toEqual({ count: 4 });
