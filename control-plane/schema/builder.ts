@@ -53,7 +53,7 @@ export interface SchemaTypes {
 /** What an operation may cost: about so many fields are resolved at most. */
 const complexityMax = 200_000;
 const depthMax = 16;
-const breadthMax = 2_000;
+const breadthMax = 4_000;
 /** Objects that a list without pages is taken to have. */
 const listCountGuess = 10;
 

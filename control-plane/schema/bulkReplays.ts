@@ -93,7 +93,7 @@ builder.queryFields((t) => ({
     type: BulkReplayPreview,
     description:
       "What a bulk replay would repeat: executions that failed and were neither repeated with success since, nor are being repeated. Tests, replays, retries and what was canceled are not meant.",
-    authScopes: { admin: true },
+    authScopes: { organization: true },
     args: {
       startedAt_Gte: t.arg({ type: "DateTime", required: true, description: "Accepted then or later." }),
       startedAt_Lte: t.arg({ type: "DateTime", required: true, description: "Accepted then or earlier." }),

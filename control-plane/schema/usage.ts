@@ -253,5 +253,8 @@ async function totals(
   if (customer != null) query = query.where("customerId", "=", inputId("Customer", customer) ?? "");
   if (only !== null) query = query.where("customerId", "=", only);
   const rows = await query.execute();
-  return rows.map((row) => ({ ...row, atMs, id: `${row.customerId} ${atMs}` }));
+  // To the hour, so that who asks again finds the same moment.
+  const hourMs = 3_600_000;
+  const snapshotMs = atMs - (atMs % hourMs);
+  return rows.map((row) => ({ ...row, atMs: snapshotMs, id: `${row.customerId} ${snapshotMs}` }));
 }

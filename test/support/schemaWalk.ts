@@ -29,7 +29,7 @@ export function selectionOf(type: GraphQLNamedType, depth: number, denied: Denie
     const isPage = field.args.some((arg) => arg.name === "first");
     if (!isPage && field.args.some(isRequiredArgument)) return [];
     const selected = selectionOfField(field, depth, denied);
-    return selected === null ? [] : [`${field.name}${isPage ? "(first: 10)" : ""}${selected}`];
+    return selected === null ? [] : [`${field.name}${isPage ? "(first: 5)" : ""}${selected}`];
   });
   return `{ __typename ${fields.join(" ")} }`;
 }
@@ -76,6 +76,8 @@ export function valueFor(type: GraphQLInputType, id: string, text: string): unkn
       return true;
     case "DateTime":
       return new Date(Date.now() + 3_600_000).toISOString();
+    case "Date":
+      return new Date().toISOString().slice(0, "2026-01-01".length);
     case "UUID":
       return "01890000-0000-7000-8000-000000000000";
     case "JSON":
