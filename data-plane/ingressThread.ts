@@ -37,7 +37,8 @@ const readerBounds = {
   tokenBytesMax: 2 * 1024 * 1024,
   customerBytesMax: 2 * 1024 * 1024,
 };
-const delayResolutionMs = 20;
+/** Each look wakes the thread, also an idle one. */
+const delayResolutionMs = 100;
 /** What is measured is the time from one look to the next. */
 const delayMs = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - delayResolutionMs);
 
