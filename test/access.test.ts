@@ -213,16 +213,21 @@ describe("a customer's user", () => {
     expect((await ask("CUSTOMER_ADMIN", revoke, made)).data.revokeApiKey.errors).toEqual([]);
   });
 
-  test("manages keys by these mutations, and changes nothing else but its own tokens", async () => {
-    expect(await allowedMutations("CUSTOMER_ADMIN")).toEqual([
-      "createAccessToken",
-      "createApiKey",
-      "revokeAccessToken",
-      "revokeApiKey",
-      "rotateApiKey",
-      "updateApiKey",
-    ]);
-    expect(await allowedMutations("CUSTOMER_MEMBER")).toEqual(["createAccessToken", "revokeAccessToken"]);
+  test("manages keys by these mutations, configures what is its own, and changes nothing else but its tokens", async () => {
+    const configures = [
+      "createUserLevelConfig",
+      "deleteUserLevelConfig",
+      "disconnectConnection",
+      "disconnectUserLevelConnection",
+      "fetchConfigWizardPageContent",
+      "fetchDataSourceContent",
+      "updateUserLevelConfig",
+    ];
+    const keys = ["createApiKey", "revokeApiKey", "rotateApiKey", "updateApiKey"];
+    const tokens = ["createAccessToken", "revokeAccessToken"];
+    expect(await allowedMutations("CUSTOMER_ADMIN")).toEqual([...configures, ...keys, ...tokens].sort());
+    // Of connections and the wizard it reaches what each user sets for itself.
+    expect(await allowedMutations("CUSTOMER_MEMBER")).toEqual([...configures, ...tokens].sort());
   });
 });
 

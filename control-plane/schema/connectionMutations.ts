@@ -18,7 +18,7 @@ const tokenCheck = z.string().max(tokenLengthMax, `At most ${tokenLengthMax} cha
 mutation("disconnectConnection", {
   description:
     "Takes the tokens away from an OAuth 2.0 connection, also from what is deployed. Its fields stay, so that it can be authorized again.",
-  authScopes: { signedIn: true },
+  authScopes: { admin: true, customer: true },
   input: (t) => ({ id: t.id({ required: true, description: "The config variable's id." }) }),
   resolve: async (input, context) => {
     const item = oauthConnection(context, await foundVariable(context, input.id));

@@ -58,7 +58,7 @@ const SourceContent = builder.objectRef<Content>("FetchDataSourceContentResult")
 mutation("fetchConfigWizardPageContent", {
   description:
     "Runs the data sources of a page of the wizard on a data plane, with the instance's saved values. What could not be run is among the errors.",
-  authScopes: { signedIn: true },
+  authScopes: { admin: true, customer: true },
   input: (t) => ({
     id: t.id({ required: true, description: "The instance's id." }),
     pageName: t.string({ description: "The page; all of them where it is left out." }),
@@ -91,7 +91,7 @@ mutation("fetchConfigWizardPageContent", {
 mutation("fetchDataSourceContent", {
   description:
     "Runs the data source of one config variable on a data plane, with the instance's saved values.",
-  authScopes: { signedIn: true },
+  authScopes: { admin: true, customer: true },
   input: (t) => ({
     id: t.id({ required: true, description: "The instance's id." }),
     configVariable: t.string({ required: true, description: "The config variable's key." }),

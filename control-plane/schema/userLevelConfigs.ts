@@ -145,7 +145,7 @@ const valuesCheck = z.array(z.unknown()).max(inputsMax, `At most ${inputsMax} at
 
 mutation("createUserLevelConfig", {
   description: "Begins what a user of the customer configures for an instance.",
-  authScopes: { signedIn: true },
+  authScopes: { admin: true, customer: true },
   input: (t) => ({
     instance: t.id({ required: true, description: "The instance that it is for." }),
     user: t.id({ description: "The user of the customer; the one who asks where it is left out." }),
@@ -213,7 +213,7 @@ mutation("createUserLevelConfig", {
 
 mutation("updateUserLevelConfig", {
   description: "Sets config variables of a user. They count at once: nothing has to be deployed.",
-  authScopes: { signedIn: true },
+  authScopes: { admin: true, customer: true },
   input: (t) => ({
     id: t.id({ required: true, description: "The id of the user's configuration." }),
     configVariables: t.field({
@@ -247,7 +247,7 @@ mutation("updateUserLevelConfig", {
 
 mutation("deleteUserLevelConfig", {
   description: "Forgets what a user has configured: the user's runs see the instance's values again.",
-  authScopes: { signedIn: true },
+  authScopes: { admin: true, customer: true },
   input: (t) => ({ id: t.id({ required: true, description: "The id of the user's configuration." }) }),
   resolve: async (input, context) => {
     const id = requiredId("UserLevelConfig", input.id, "id");
@@ -279,7 +279,7 @@ mutation("deleteUserLevelConfig", {
 
 mutation("disconnectUserLevelConnection", {
   description: "Takes the tokens away from a user's OAuth 2.0 connection. Its fields stay.",
-  authScopes: { signedIn: true },
+  authScopes: { admin: true, customer: true },
   input: (t) => ({ id: t.id({ required: true, description: "The id of the user's config variable." }) }),
   resolve: async (input, context) => {
     const id = idFromNodeId("UserLevelConfigVariable", input.id) ?? "";

@@ -20,15 +20,23 @@ type Denied = ReadonlySet<string>;
 
 /**
  * All fields of the type, and of the objects below it, as deep as said; a connection and its objects count as one
- * level. Fields that the caller was denied are left out: they would take what stands around them with them.
+ * level. Fields that the caller was denied are left out: they would take what stands around them with them. Of an
+ * object below one of its own type only its id is read: an execution has a dozen ways to others, and all their
+ * fields together are more than one query may have.
  */
-export function selectionOf(type: GraphQLNamedType, depth: number, denied: Denied): string {
+export function selectionOf(
+  type: GraphQLNamedType,
+  depth: number,
+  denied: Denied,
+  above: readonly string[] = [],
+): string {
   if (!isObjectType(type)) return isLeafType(type) ? "" : "{ __typename }";
+  if (above.includes(type.name) && "id" in type.getFields()) return "{ __typename id }";
   const fields = Object.values(type.getFields()).flatMap((field) => {
     if (denied.has(`${type.name}.${field.name}`)) return [];
     const isPage = field.args.some((arg) => arg.name === "first");
     if (!isPage && field.args.some(isRequiredArgument)) return [];
-    const selected = selectionOfField(field, depth, denied);
+    const selected = selectionOfField(field, depth, denied, [...above, type.name]);
     return selected === null ? [] : [`${field.name}${isPage ? "(first: 5)" : ""}${selected}`];
   });
   return `{ __typename ${fields.join(" ")} }`;
@@ -39,13 +47,14 @@ export function selectionOfField(
   field: GraphQLField<unknown, unknown>,
   depth: number,
   denied: Denied,
+  above: readonly string[] = [],
 ): string | null {
   const type = getNamedType(field.type);
   if (isLeafType(type)) return "";
   if (depth <= 0) return null;
   const item = isObjectType(type) ? itemOfPage(type) : undefined;
-  if (item === undefined) return ` ${selectionOf(type, depth - 1, denied)}`;
-  const below = selectionOf(item, depth - 1, denied);
+  if (item === undefined) return ` ${selectionOf(type, depth - 1, denied, above)}`;
+  const below = selectionOf(item, depth - 1, denied, above);
   return ` { totalCount pageInfo { startCursor endCursor hasNextPage } edges { cursor } nodes ${below} }`;
 }
 
