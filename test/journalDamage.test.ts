@@ -119,6 +119,7 @@ describe("a record", () => {
     const items = fc.array(fc.record({ id: text, number: fc.integer({ min: 0, max: 2 ** 32 - 1 }) }));
     fc.assert(
       fc.property(text, fc.json(), body, digest, items, stamp, (id, json, body, digest, items, stamp) => {
+        const hasStates = items.length > 0;
         const rejection = { id, json, body };
         const buffer = Buffer.alloc(rejectionBytesMax(rejection) + 10_000);
         writeRejection(buffer, 0, stamp, rejection, body === null ? null : digest, 3072);
@@ -127,7 +128,8 @@ describe("a record", () => {
         expect(content.json.toString()).toBe(json);
         expect(content.digest).toBe(body === null ? null : digest);
         if (digest === null && body !== null) expect(new Uint8Array(content.body!)).toEqual(body);
-        const event = { position: 2 ** 40 + 1, id, key: `${id}/1`, json, isEnd: body === null, weight: 1024 };
+        const isEnd = body === null;
+        const event = { position: 2 ** 40 + 1, id, key: `${id}/1`, json, isEnd, hasStates, weight: 1024 };
         writeEvent(buffer, 0, stamp, event);
         const { json: _, ...head } = event;
         expect(readEventHead(buffer, 0)).toEqual(head);
