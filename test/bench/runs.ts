@@ -62,7 +62,10 @@ const contenders: (() => Contender)[] = [
 ];
 
 try {
-  const chosen = contenders.map((make) => make()).filter(({ name }) => name.includes(given.only));
+  const made = contenders.map((make) => make());
+  const chosen = made.filter(({ name }) => name.includes(given.only));
+  // Their threads would keep the process, and take turns that are not theirs.
+  for (const other of made) if (!chosen.includes(other)) await other.stop();
   const found = new Map<string, Figure[]>();
   const figuresOf = (name: string, flow: FlowName) => found.get(`${name} ${flow}`) ?? [];
   for (const flow of Object.keys(flows) as FlowName[]) {
