@@ -1,4 +1,8 @@
+import { join } from "node:path";
 import { defineConfig } from "vitest/config";
+
+// Hundreds of planes and CLIs are started: a third of a CLI's start is compiling the same modules again.
+process.env["NODE_COMPILE_CACHE"] ??= join(import.meta.dirname, "node_modules", ".switchyard-compile-cache");
 
 export default defineConfig({
   test: {

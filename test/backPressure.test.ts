@@ -115,7 +115,7 @@ describe("arrivals faster than runs", () => {
 });
 
 describe("one customer's flood", () => {
-  const flooding = 600;
+  const flooding = 300;
   const slots = 4;
 
   const oneNarrowThread = {

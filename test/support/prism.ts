@@ -51,6 +51,7 @@ export function createPrism(signIn: { url: string; token: string; folder: string
     // It must neither ask anybody nor look for a newer version of itself.
     PRISM_SKIP_NEW_VERSION_CHECK: "true",
     CI: "true",
+    ...compileCache(),
     NO_COLOR: "1",
     FORCE_COLOR: "0",
   };
@@ -68,6 +69,12 @@ export function createPrism(signIn: { url: string; token: string; folder: string
   const rows = async (command: string[]): Promise<Record<string, string>[]> =>
     JSON.parse(await prism([...command, "--extended", "--output=json"])) as Record<string, string>[];
   return Object.assign(prism, { run, rows });
+}
+
+/** As the suite itself has it. */
+function compileCache(): Record<string, string> {
+  const folder = process.env["NODE_COMPILE_CACHE"];
+  return folder === undefined ? {} : { NODE_COMPILE_CACHE: folder };
 }
 
 function runChild(
