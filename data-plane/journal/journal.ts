@@ -242,13 +242,19 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   };
 
   /** What was to stand in `target` may come to stand in another segment, which then speaks of the same ones. */
+  /** What is to be written again soon. */
+  const postponed = new Set<() => void>();
   const later = (target: Segment, write: () => void) => {
     const again = () => {
+      clearTimeout(timer);
+      postponed.delete(again);
       const now = own.target();
       for (const one of [target, ...target.speaksOf]) if (one !== now && !one.isGone) now.speaksOf.add(one);
       write();
     };
-    setTimeout(again, writeAgainAfterMs).unref();
+    const timer = setTimeout(again, writeAgainAfterMs);
+    timer.unref();
+    postponed.add(again);
   };
   const writeDone = (done: readonly Item[]) => {
     if (done.length === 0) return;
@@ -599,6 +605,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     isClosed: () => isClosed,
     async close() {
       if (isClosed) return;
+      // There may be room by now; else what is done is done again at the next start.
+      for (const write of [...postponed]) write();
       isClosed = true;
       follower.stop();
       await housekeeping!.stop();
