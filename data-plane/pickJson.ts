@@ -41,6 +41,7 @@ export function jsonPicker(paths: readonly (readonly string[])[]): PickJson {
   const slots = paths.map((path) =>
     paths.findLastIndex((other) => other.length === path.length && other.every((key, i) => key === path[i])),
   );
+  const areUnlike = slots.every((slot, index) => slot === index);
   return (given) => {
     bytes = given;
     at = 0;
@@ -56,7 +57,7 @@ export function jsonPicker(paths: readonly (readonly string[])[]): PickJson {
     bytes = nothing;
     picked = [];
     if (!isText) return null;
-    return slots.every((slot, index) => slot === index) ? values : slots.map((slot) => values[slot]);
+    return areUnlike ? values : slots.map((slot) => values[slot]);
   };
 }
 
