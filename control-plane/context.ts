@@ -2,12 +2,11 @@
 import type { Logger } from "pino";
 import type { Config } from "../shared/config.ts";
 import type { AuditLog } from "./audit.ts";
-import type { BulkReplayTicker } from "./bulkReplayTicker.ts";
 import type { ChangeFeed } from "./changeFeed.ts";
 import type { HeldBack } from "./heldBack.ts";
 import type { ControlMetrics } from "./metrics.ts";
-import type { RetryTicker } from "./retryTicker.ts";
 import type { Store } from "./store/store.ts";
+import type { Ticker } from "./ticker.ts";
 
 export type Viewer =
   /** Of the organization: does everything. The first admin token and the one in the settings have no user. */
@@ -32,8 +31,8 @@ export interface Services {
   heldBack: HeldBack;
   audit: AuditLog;
   metrics: ControlMetrics;
-  retries: Pick<RetryTicker, "wake">;
-  bulkReplays: Pick<BulkReplayTicker, "wake">;
+  retries: Pick<Ticker, "wake">;
+  bulkReplays: Pick<Ticker, "wake">;
   urls: Urls;
   log: Logger;
 }

@@ -76,19 +76,19 @@ export async function startControlPlane(config: Config): Promise<ControlPlane> {
     // Once the port is taken: a token that is made and not printed would be lost.
     const adminToken = await firstAdminToken(store, config);
     const stopRetention = startRetention(store, config, metrics.pruned);
-    const stopTokenRefresh = startTokenRefresh(services);
-    const stopScheduleTicker = startScheduleTicker(services);
+    const tokenRefresh = startTokenRefresh(services);
+    const schedules = startScheduleTicker(services);
     log.info({ url, dataDir: config.dataDir }, "the control plane is up");
     return {
       url,
       adminToken,
       async stop() {
         log.info("the control plane stops");
-        await stopScheduleTicker();
+        await schedules.stop();
         feed.close();
         await server.stop(config.drainTimeoutMs);
         await stopRetention();
-        await stopTokenRefresh();
+        await tokenRefresh.stop();
         await retries.stop();
         await bulkReplays.stop();
         await authenticator.stop();

@@ -3,7 +3,6 @@
  * flow's last run has not ended, a time of its schedule is passed over.
  */
 
-import { messageOf } from "../shared/errors.ts";
 import { derivedId } from "../shared/ids.ts";
 import type { Services } from "./context.ts";
 import { nextRunAfter } from "./cron.ts";
@@ -17,6 +16,7 @@ import {
 } from "./store/invokedFlows.ts";
 import { scheduledFlows } from "./store/scheduledFlows.ts";
 import { changeSchedule, dueSchedules, nextDueAtMs, type ScheduleRow } from "./store/schedules.ts";
+import { startTicker, type Ticker } from "./ticker.ts";
 
 type Ticking = Pick<Services, "store" | "feed" | "metrics" | "log">;
 
@@ -26,35 +26,16 @@ const lookMs = 1_000;
 const pauseMin = 5;
 const lateAfterMs = 3 * lookMs;
 
-/** Runs until the returned function is called, which waits for the step under way. */
-export function startScheduleTicker(services: Ticking): () => Promise<void> {
+export function startScheduleTicker(services: Ticking): Ticker {
   const { store, log } = services;
-  let isStopped = false;
-  let timer: NodeJS.Timeout | undefined;
-  let step: Promise<void> = Promise.resolve();
-
-  const tick = async (): Promise<number> => {
+  const step = async (): Promise<number> => {
     const isMore = (await startDue(services, Date.now())) === dueAtOnceMax;
     if (isMore) return pauseMin;
     const nextAtMs = await nextDueAtMs(store.config);
     return nextAtMs === null ? lookMs : Math.min(lookMs, Math.max(pauseMin, nextAtMs - Date.now()));
   };
-  const next = (pauseMs: number): void => {
-    if (isStopped) return;
-    timer = setTimeout(() => {
-      step = tick().then(next, (error: unknown) => {
-        log.warn({ reason: messageOf(error) }, "scheduled flows could not be started; it is tried again");
-        next(lookMs);
-      });
-    }, pauseMs);
-    timer.unref();
-  };
-  next(0);
-  return async () => {
-    isStopped = true;
-    clearTimeout(timer);
-    await step;
-  };
+  const failure = "scheduled flows could not be started; it is tried again";
+  return startTicker({ step, log, failure, afterFailureMs: lookMs });
 }
 
 interface Decision {

@@ -2,6 +2,7 @@
 import { messageOf } from "../../shared/errors.ts";
 import type { Services } from "../context.ts";
 import { claimDueConnections } from "../store/oauthTokens.ts";
+import { startTicker, type Ticker } from "../ticker.ts";
 import { refreshConnection } from "./connect.ts";
 
 const pauseMs = 1_000;
@@ -9,30 +10,10 @@ const pauseMs = 1_000;
 const leaseMs = 60_000;
 const atOnceMax = 20;
 
-/** Runs until the returned function is called, which waits for the requests under way. */
-export function startTokenRefresh(services: Services): () => Promise<void> {
-  let isStopped = false;
-  let timer: NodeJS.Timeout | undefined;
-  let step: Promise<void> = Promise.resolve();
-  const next = (afterMs: number): void => {
-    if (isStopped) return;
-    timer = setTimeout(() => {
-      step = refreshStep(services).then(
-        (count) => next(count === atOnceMax ? 0 : pauseMs),
-        (error: unknown) => {
-          services.log.warn({ reason: messageOf(error) }, "tokens of connections could not be looked at");
-          next(pauseMs);
-        },
-      );
-    }, afterMs);
-    timer.unref();
-  };
-  next(pauseMs);
-  return async () => {
-    isStopped = true;
-    clearTimeout(timer);
-    await step;
-  };
+export function startTokenRefresh(services: Services): Ticker {
+  const step = async (): Promise<number> => ((await refreshStep(services)) === atOnceMax ? 0 : pauseMs);
+  const failure = "tokens of connections could not be looked at";
+  return startTicker({ step, log: services.log, failure, afterFailureMs: pauseMs, firstMs: pauseMs });
 }
 
 /** How many connections' time had come. */
