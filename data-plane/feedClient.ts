@@ -2,10 +2,10 @@
  * Keeps the replica up to date: at every poke pulls what changed, page by page into one transaction (or into one
  * new file, for a snapshot), has all readers take it up, and acknowledges it.
  */
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
-import type { FeedChange } from "../shared/feed.ts";
+import type { FeedChange, FeedPage } from "../shared/feed.ts";
 import type { ControlPlane, FeedPoke } from "./controlPlane.ts";
 import type { ReplicaState } from "./replica/state.ts";
 import type { ReplicaUpdate, ReplicaWriter } from "./replica/writer.ts";
@@ -40,6 +40,8 @@ export interface FeedClientOptions {
 
 const retryAfterMs = 500;
 const askAtLeastEveryMs = 10_000;
+/** A snapshot of a thousand pages does not begin anew for one that got no answer. */
+const pageAttempts = 5;
 
 export function startFeedClient({
   controlPlane,
@@ -123,14 +125,16 @@ export function startFeedClient({
 
   const subscription = controlPlane.subscribe(
     (poke) => {
-      if (isLost || wanted === null) {
+      const isNew = isLost || wanted === null;
+      if (isNew) {
         logger.info("connected to the control plane");
         acknowledgeCurrent(poke);
       }
       isLost = false;
       wanted = poke;
       if (isUpToDate(poke)) onCurrent();
-      if (poke.commandsWaiting) onCommands();
+      // One that was leased in an earlier life is not among those that wait.
+      if (poke.commandsWaiting || isNew) onCommands();
       void pull();
     },
     (reason) => {
@@ -175,7 +179,7 @@ async function pullAll(controlPlane: ControlPlane, replica: ReplicaWriter): Prom
       await addInSlices(update, page.changes);
       changes += page.changes.length;
       if (!page.hasMore) break;
-      page = await controlPlane.feedChanges(newEpoch, page.version);
+      page = await nextPage(controlPlane, newEpoch, page.version);
       if (page.epoch !== newEpoch)
         throw new Error("the control plane's store was replaced while its feed was read");
     }
@@ -184,6 +188,17 @@ async function pullAll(controlPlane: ControlPlane, replica: ReplicaWriter): Prom
   } catch (error) {
     update.abandon();
     throw error;
+  }
+}
+
+async function nextPage(controlPlane: ControlPlane, epoch: string, since: number): Promise<FeedPage> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await controlPlane.feedChanges(epoch, since);
+    } catch (error) {
+      if (attempt === pageAttempts) throw error;
+      await pause(retryAfterMs);
+    }
   }
 }
 

@@ -1,14 +1,23 @@
 /** The feed's pages as the control plane cuts them, and its pokes, with a data plane played by hand. */
+import { createServer, type IncomingMessage, request } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import pino from "pino";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { connectControlPlane } from "../data-plane/controlPlane.ts";
+import { startFeedClient } from "../data-plane/feedClient.ts";
+import { openReplicaWriter } from "../data-plane/replica/writer.ts";
 import type { FeedChange, FeedPage } from "../shared/feed.ts";
 import { type TestControlPlane, testControlPlane } from "./support/controlPlane.ts";
+import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
 import { waitFor } from "./support/waitFor.ts";
 
 let plane: TestControlPlane;
 
-const definitionOf = (name: string): string => `
+const definitionOf = (name: string, description = ""): string => `
 definitionVersion: 7
 name: ${name}
+description: "${description}"
 flows:
   - name: Main
     stableKey: main
@@ -18,10 +27,10 @@ flows:
         action: { key: webhook, component: { key: webhook-triggers, version: LATEST, isPublic: true } }
 `;
 
-async function importOne(name: string): Promise<void> {
+async function importOne(name: string, description?: string): Promise<void> {
   const { importIntegration } = await plane.api(
     `mutation ($definition: String!) { importIntegration(input: { definition: $definition }) { errors { messages } } }`,
-    { definition: definitionOf(name) },
+    { definition: definitionOf(name, description) },
   );
   expect(importIntegration.errors).toEqual([]);
 }
@@ -108,5 +117,74 @@ test("each change pokes those who follow, and what they say that they serve is k
   } finally {
     follow.abort();
     await reading;
+  }
+});
+
+/** Between a data plane and the control plane: cuts the connections of some questions instead of passing them on. */
+async function cutting(isCut: (body: string) => boolean): Promise<{ url: string; stop(): void }> {
+  const pass = async (incoming: IncomingMessage, body: string) =>
+    new Promise<IncomingMessage>((resolve, reject) => {
+      const { method, headers, url } = incoming;
+      request(`${plane.url}${url}`, { method: method!, headers }, resolve).once("error", reject).end(body);
+    });
+  const server = createServer(async (incoming, answer) => {
+    const body = await text(incoming);
+    if (isCut(body)) {
+      incoming.socket.destroy();
+      return;
+    }
+    const passed = await pass(incoming, body);
+    answer.writeHead(passed.statusCode!, passed.headers);
+    passed.pipe(answer);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    stop() {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
+test("a snapshot goes on where one of its pages got no answer", async () => {
+  const longest = "d".repeat(1_000_000);
+  for (let index = 0; index < 6; index++) await importOne(`Long ${index}`, longest);
+  const asked: number[] = [];
+  const proxy = await cutting((body) => {
+    if (!body.includes("query feedChanges")) return false;
+    asked.push(JSON.parse(body).variables.since);
+    return asked.length === 2;
+  });
+  const folder = newTemporaryFolder();
+  const replica = openReplicaWriter({ folder, warn() {} });
+  const client = startFeedClient({
+    controlPlane: connectControlPlane({
+      url: proxy.url,
+      token: () => plane.dataPlaneToken,
+      dataPlaneId: "dp-cut",
+      name: "cut",
+      ingressUrl: () => "http://127.0.0.1",
+    }),
+    replica,
+    logger: pino({ level: "silent" }),
+    onApplied: async () => {},
+    onCurrent() {},
+    maxStalenessSeconds: 0,
+    onCommands() {},
+    onFatal(error) {
+      throw error;
+    },
+  });
+  try {
+    await waitFor(() => replica.state().version > 0, 20_000);
+    expect(asked.length).toBeGreaterThan(2);
+    expect(asked.filter((since) => since === 0)).toHaveLength(1);
+    expect(asked[2]).toBe(asked[1]);
+  } finally {
+    client.stop();
+    proxy.stop();
+    replica.close();
+    removeFolder(folder);
   }
 });
