@@ -16,7 +16,8 @@ import { draftEndpoint, type Endpoint, endpointAt, endpointOf } from "./resolve.
 import type { Runner } from "./runs.ts";
 
 export interface CommandsOptions {
-  lease(most: number): Promise<Command[]>;
+  /** `held`: what is in hand here of what was leased before. */
+  lease(most: number, held: readonly string[]): Promise<Command[]>;
   complete(results: CommandResult[]): Promise<void>;
   replica: ReplicaReader;
   parser: BodyParser;
@@ -38,6 +39,8 @@ const replicaLookMs = 50;
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const retryAfterMs = 1_000;
 const definitionWaitMs = 2_000;
+/** As long as a lease lasts: after it another data plane may have the command. */
+const completeForMs = 60_000;
 
 export function startCommands(options: CommandsOptions): Commands {
   const { logger } = options;
@@ -46,12 +49,24 @@ export function startCommands(options: CommandsOptions): Commands {
   let isStopped = false;
 
   const batches = new Set<Promise<void>>();
+  const held = new Set<string>();
+
   const complete = async (commands: readonly Command[]) => {
-    try {
-      await options.complete(await Promise.all(commands.map((command) => carryOut(options, command))));
-    } catch (error) {
-      logger.warn({ reason: messageOf(error) }, "commands could not be answered");
+    const untilMs = performance.now() + completeForMs;
+    for (const { id } of commands) held.add(id);
+    const results = await Promise.all(commands.map((command) => carryOut(options, command)));
+    let hasFailed = false;
+    while (!isStopped && performance.now() < untilMs) {
+      try {
+        await options.complete(results);
+        break;
+      } catch (error) {
+        if (!hasFailed) logger.warn({ reason: messageOf(error) }, "commands could not be answered");
+        hasFailed = true;
+        await pause(retryAfterMs);
+      }
     }
+    for (const { id } of commands) held.delete(id);
   };
 
   const work = async () => {
@@ -65,7 +80,7 @@ export function startCommands(options: CommandsOptions): Commands {
         hasNews = false;
         // What is not known of an instance yet would look as if it were gone.
         while (options.replica.position().epoch === "" && !isStopped) await pause(replicaLookMs);
-        const commands = await options.lease(leaseMost);
+        const commands = await options.lease(leaseMost, [...held]);
         if (commands.length === 0) continue;
         hasNews = true;
         const batch = complete(commands).finally(() => batches.delete(batch));
@@ -74,7 +89,7 @@ export function startCommands(options: CommandsOptions): Commands {
         if (batches.size >= batchesMax) await Promise.race(batches);
       } while (hasNews && !isStopped);
     } catch (error) {
-      // The leases run out, and the commands are handed out again.
+      // What was leased by this all the same is not held here, so the next time it is handed out again.
       logger.warn({ reason: messageOf(error) }, "commands could not be taken");
       if (!isStopped) setTimeout(() => void work(), retryAfterMs).unref();
     } finally {

@@ -28,7 +28,7 @@ export interface ControlPlane {
   subscribe(onPoke: (poke: FeedPoke) => void, onLost: (reason: string) => void): { stop(): void };
   feedChanges(epoch: string, since: number): Promise<FeedPage>;
   acknowledge(epoch: string, version: number): Promise<void>;
-  leaseCommands(most: number): Promise<Command[]>;
+  leaseCommands(most: number, held: readonly string[]): Promise<Command[]>;
   completeCommands(results: CommandResult[]): Promise<void>;
   /** Which states there are, from a position on. */
   feedStateKeys(after: number, first: number): Promise<StateKeysPage>;
@@ -250,8 +250,10 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
       });
       refuseErrors(acknowledgeFeed.errors);
     },
-    async leaseCommands(most) {
-      const { leaseCommands } = await request(LeaseCommandsDocument, { input: { dataPlaneId, first: most } });
+    async leaseCommands(most, held) {
+      const { leaseCommands } = await request(LeaseCommandsDocument, {
+        input: { dataPlaneId, first: most, held: [...held] },
+      });
       refuseErrors(leaseCommands.errors);
       return leaseCommands.commands as Command[];
     },

@@ -217,7 +217,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
   // What the control plane says.
   const parser = createBodyParser();
   const commands = startCommands({
-    lease: (most) => controlPlane.leaseCommands(most),
+    lease: controlPlane.leaseCommands,
     complete: (results) => controlPlane.completeCommands(results),
     replica: reader,
     parser,

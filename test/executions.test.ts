@@ -111,11 +111,12 @@ async function report(events: unknown[]): Promise<{ confirmed: string[]; errors:
   return data.reportEvents;
 }
 
-async function lease(first = 100): Promise<Command[]> {
+async function lease({ by = "dp", held }: { by?: string; held?: string[] } = {}): Promise<Command[]> {
   const data = await plane.as(
     plane.dataPlaneToken,
-    `mutation ($first: Int!) { leaseCommands(input: { dataPlaneId: "dp", first: $first }) { commands errors { messages } } }`,
-    { first },
+    `mutation ($by: String!, $held: [String!]) {
+      leaseCommands(input: { dataPlaneId: $by, first: 100, held: $held }) { commands errors { messages } } }`,
+    { by, held },
   );
   return data.leaseCommands.commands;
 }
@@ -435,8 +436,12 @@ describe("commands", () => {
         },
       },
     });
-    // Leased, so nobody else gets it.
+    // Leased, so nobody else gets it, nor does it come twice to who has it in hand.
     expect(await lease()).toEqual([]);
+    expect(await lease({ held: [command!.id] })).toEqual([]);
+    expect(await lease({ by: "other", held: [] })).toEqual([]);
+    // Who says that it has nothing in hand never got it, or has lost it.
+    expect(await lease({ held: [] })).toMatchObject([{ id: command!.id, attempts: 2 }]);
     const id = idIn(result.execution.id);
     await report([event({ id, invokeType: "TEST", finish: finish("SUCCEEDED") })]);
     expect(await execution(id)).toMatchObject({ status: "SUCCEEDED", isTestExecution: true });

@@ -122,10 +122,10 @@ describe("commands", () => {
     await store.config.transaction().execute((transaction) => enqueueCommand(transaction, "REPLAY", payload));
     for (let attempt = 1; attempt <= 5; attempt++) {
       const at = now + attempt * 61_000;
-      expect(await leaseCommands(store, "dp", 10, at)).toMatchObject([{ attempts: attempt }]);
-      expect(await leaseCommands(store, "other", 10, at + 59_000)).toEqual([]);
+      expect(await leaseCommands(store, "dp", 10, null, at)).toMatchObject([{ attempts: attempt }]);
+      expect(await leaseCommands(store, "other", 10, [], at + 59_000)).toEqual([]);
     }
-    expect(await leaseCommands(store, "dp", 10, now + 7 * 61_000)).toEqual([]);
+    expect(await leaseCommands(store, "dp", 10, null, now + 7 * 61_000)).toEqual([]);
     const row = await store.executions
       .selectFrom("executions")
       .select(["status", "error"])
@@ -140,8 +140,8 @@ describe("commands", () => {
     await ingestReports(store, [execution]);
     const payload = { executionId: execution.id, replayOf: null, request: {} as never };
     await store.config.transaction().execute((transaction) => enqueueCommand(transaction, "REPLAY", payload));
-    expect(await leaseCommands(store, "dp", 10, now)).toHaveLength(1);
-    expect(await leaseCommands(store, "dp", 10, now + 61_000)).toEqual([]);
+    expect(await leaseCommands(store, "dp", 10, null, now)).toHaveLength(1);
+    expect(await leaseCommands(store, "dp", 10, null, now + 61_000)).toEqual([]);
     const rows = await store.config.selectFrom("commands").select(["state", "error"]).execute();
     expect(rows).toEqual([{ state: "DONE", error: null }]);
   });

@@ -8,6 +8,7 @@ import { mutation } from "./payloads.ts";
 const leasedAtOnceMax = 100;
 const completedAtOnceMax = 1000;
 const errorLengthMax = 10_000;
+const heldMax = 1000;
 const resultLengthMax = 4 * 1024 * 1024;
 const dataPlaneIdCheck = z
   .string()
@@ -15,18 +16,25 @@ const dataPlaneIdCheck = z
   .max(200, "At most 200 characters.");
 
 mutation("leaseCommands", {
-  description: "Hands out queued commands for sixty seconds; one whose lease runs out is handed out again.",
+  description:
+    "Hands out queued commands for sixty seconds; one whose lease runs out, or that its data plane does not hold any more, is handed out again.",
   authScopes: { dataPlane: true },
   input: (t) => ({
     dataPlaneId: t.string({ required: true, description: "The data plane that will carry them out." }),
     first: t.int({ required: true, description: `How many at most, up to ${leasedAtOnceMax}.` }),
+    held: t.stringList({
+      description:
+        `The commands that it has in hand, ${heldMax} at most. What it leased besides was lost on the way or with its process, and is ` +
+        "queued again at once. Where this is missing, such a command waits until its lease runs out.",
+    }),
   }),
   check: z.object({
     dataPlaneId: dataPlaneIdCheck,
     first: z.number().min(1, "At least 1.").max(leasedAtOnceMax, `At most ${leasedAtOnceMax}.`),
+    held: z.array(z.string()).max(heldMax, `At most ${heldMax}.`).nullish(),
   }),
-  resolve: async ({ dataPlaneId, first }, { store }) => ({
-    commands: (await leaseCommands(store, dataPlaneId, first)) as unknown,
+  resolve: async ({ dataPlaneId, first, held }, { store }) => ({
+    commands: (await leaseCommands(store, dataPlaneId, first, held)) as unknown,
   }),
   output: (t) => ({
     commands: t.expose("commands", { type: "JSON", nullable: true, description: "The commands." }),

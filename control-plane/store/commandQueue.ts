@@ -44,13 +44,18 @@ export async function enqueueCommand<Kind extends CommandKind>(
   return id;
 }
 
-/** Hands out up to `first` commands, oldest first, for the time of a lease. */
+/**
+ * Hands out up to `first` commands, oldest first, for the time of a lease. `held`: those of its earlier leases that
+ * the data plane still has in hand. The others never reached it, or were lost when it ended: they wait again at once.
+ */
 export async function leaseCommands(
   store: Store,
   dataPlaneId: string,
   first: number,
+  held: readonly string[] | null = null,
   nowMs = Date.now(),
 ): Promise<Command[]> {
+  if (held !== null) await endLeases(store, dataPlaneId, held);
   await expireLeases(store, nowMs);
   const rows = await store.config.transaction().execute(async (transaction) => {
     const waiting = transaction
@@ -103,6 +108,16 @@ export async function completeCommands(store: Store, results: readonly CommandRe
     return ended;
   });
   await failExecutions(store, failed);
+}
+
+async function endLeases(store: Store, dataPlaneId: string, held: readonly string[]): Promise<void> {
+  await store.config
+    .updateTable("commands")
+    .set({ leasedUntilMs: 0 })
+    .where("state", "=", "LEASED")
+    .where("leasedBy", "=", dataPlaneId)
+    .where("id", "not in", [...held])
+    .execute();
 }
 
 /** Puts commands whose lease ran out back into the queue, or ends them after the last attempt. */

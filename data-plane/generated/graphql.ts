@@ -50,6 +50,8 @@ export type LeaseCommandsInput = {
   dataPlaneId: string;
   /** How many at most, up to 100. */
   first: number;
+  /** The commands that it has in hand, 1000 at most. What it leased besides was lost on the way or with its process, and is queued again at once. Where this is missing, such a command waits until its lease runs out. */
+  held?: Array<string> | null | undefined;
 };
 
 /** What reportEvents is given. */
