@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
+import { moduleOptions } from "../moduleOptions.ts";
 
 export type PlaneName = "control-plane" | "data-plane";
 
@@ -52,13 +53,17 @@ const nodeOptions: Record<PlaneName, string[]> = {
 
 export function spawnPlane(name: PlaneName, options: PlaneOptions = {}): PlaneProcess {
   const stderr = options.stderr ?? "inherit";
-  const child = spawn(process.execPath, [...nodeOptions[name], join(repository, name, "main.ts")], {
-    // The one place where a script hands its own environment on: the plane reads its settings from it.
-    env: { ...options.defaults, ...process.env, ...options.environment },
-    stdio: ["ignore", "pipe", typeof stderr === "function" ? "pipe" : stderr],
-    // A process group of its own: Ctrl-C in a terminal reaches the starter only, which stops the planes in order.
-    detached: true,
-  });
+  const child = spawn(
+    process.execPath,
+    [...moduleOptions, ...nodeOptions[name], join(repository, name, "main.ts")],
+    {
+      // The one place where a script hands its own environment on: the plane reads its settings from it.
+      env: { ...options.defaults, ...process.env, ...options.environment },
+      stdio: ["ignore", "pipe", typeof stderr === "function" ? "pipe" : stderr],
+      // A process group of its own: Ctrl-C in a terminal reaches the starter only, which stops the planes in order.
+      detached: true,
+    },
+  );
   if (typeof stderr === "function") child.stderr?.setEncoding("utf8").on("data", stderr);
   const ended = new Promise<number | string>((resolve) => {
     child.once("exit", (code, signal) => resolve(code ?? signal ?? "unknown"));
