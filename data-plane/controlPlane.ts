@@ -9,6 +9,7 @@ import { graphql } from "./generated/gql.ts";
 import type { FeedSubscription, ReportEventsMutation, TypedDocumentString } from "./generated/graphql.ts";
 import type { HeldVersion } from "./holds.ts";
 import type { StoredReport } from "./journal/journal.ts";
+import { createJsonPosts } from "./jsonPosts.ts";
 import type { KeyUseReport } from "./keyUse.ts";
 import type { MasterKeysHeld } from "./masterKeys.ts";
 import type { ReportAnswer } from "./reporter.ts";
@@ -161,7 +162,18 @@ const ReportHeldBackVersionsDocument = graphql(`
   }
 `);
 
-const reportQueryJson = JSON.stringify(ReportEventsDocument.toString());
+/** The events are JSON already, the greater part of what this process writes: put in as they are. */
+function* reportTexts(dataPlaneId: string, events: readonly Pick<StoredReport, "json">[]): Iterable<string> {
+  const query = JSON.stringify(ReportEventsDocument.toString());
+  yield `{"query":${query},"variables":{"input":{"dataPlaneId":${JSON.stringify(dataPlaneId)},"events":[`;
+  let comma = "";
+  for (const { json } of events) {
+    yield comma;
+    yield json;
+    comma = ",";
+  }
+  yield "]}}}";
+}
 
 interface PayloadError {
   field: string;
@@ -171,34 +183,29 @@ interface PayloadError {
 export function connectControlPlane(options: ControlPlaneOptions): ControlPlane {
   const { url, token, dataPlaneId, name } = options;
   const headers = () => ({ authorization: `Bearer ${token()}` });
+  const posts = createJsonPosts(`${url}/api`);
 
   async function request<Result, Variables>(
     document: TypedDocumentString<Result, Variables>,
     variables: Variables,
   ): Promise<Result> {
-    return post(JSON.stringify({ query: document.toString(), variables }));
+    return post([JSON.stringify({ query: document.toString(), variables })]);
   }
 
   /** Its id is in the control plane's log, too. */
-  async function post<Result>(body: string): Promise<Result> {
+  async function post<Result>(texts: Iterable<string>): Promise<Result> {
     const requestId = newId();
-    const response = await fetch(`${url}/api`, {
-      method: "POST",
-      headers: {
-        ...headers(),
-        "content-type": "application/json",
-        accept: "application/json",
-        "x-request-id": requestId,
-      },
-      body,
-      signal: AbortSignal.timeout(requestTimeoutMs),
-    });
-    const answer = (await response.json()) as { data?: Result; errors?: { message: string }[] };
-    if (answer.errors?.length || !answer.data) {
-      const reason = answer.errors?.map(({ message }) => message).join("; ");
-      throw new Error(`${reason ?? `The control plane answered ${response.status}.`} (request ${requestId})`);
+    const { status, text } = await posts.post(
+      texts,
+      { ...headers(), accept: "application/json", "x-request-id": requestId },
+      requestTimeoutMs,
+    );
+    const { data, errors } = answerOf<Result>(text);
+    if (errors?.length || !data) {
+      const reason = errors?.map(({ message }) => message).join("; ");
+      throw new Error(`${reason ?? `The control plane answered ${status}.`} (request ${requestId})`);
     }
-    return answer.data;
+    return data;
   }
 
   return {
@@ -272,10 +279,7 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
       return feedStates as Awaited<ReturnType<ControlPlane["feedStates"]>>;
     },
     async report(events) {
-      // The events are JSON already, the greater part of what this process writes: put in as they are.
-      const { reportEvents } = await post<ReportEventsMutation>(
-        `{"query":${reportQueryJson},"variables":{"input":{"dataPlaneId":${JSON.stringify(dataPlaneId)},"events":[${events.map(({ json }) => json).join(",")}]}}}`,
-      );
+      const { reportEvents } = await post<ReportEventsMutation>(reportTexts(dataPlaneId, events));
       return {
         confirmed: reportEvents.confirmed ?? [],
         problems: reportEvents.errors.flatMap(({ messages }) => messages),
@@ -311,6 +315,15 @@ export function connectControlPlane(options: ControlPlaneOptions): ControlPlane 
       return Buffer.from(await response.arrayBuffer());
     },
   };
+}
+
+/** Nothing where something else than the control plane has answered. */
+function answerOf<Result>(text: string): { data?: Result; errors?: { message: string }[] } {
+  try {
+    return JSON.parse(text) as { data?: Result };
+  } catch {
+    return {};
+  }
 }
 
 function refuseErrors(errors: readonly PayloadError[]): void {

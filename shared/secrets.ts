@@ -39,9 +39,17 @@ const sealedVersion = "v2";
 /** As sealed before there were fingerprints: iv, ciphertext and tag alone. */
 const oldSealedVersion = "v1";
 
-/** 16 hex digits that tell master keys apart and say nothing of them. */
-export const keyFingerprint = (key: Buffer): string =>
-  createHmac("sha256", key).update("switchyard master key").digest("hex").slice(0, 16);
+const fingerprints = new WeakMap<Buffer, string>();
+
+/** 16 hex digits that tell master keys apart and say nothing of them. Each key's is worked out once. */
+export function keyFingerprint(key: Buffer): string {
+  let fingerprint = fingerprints.get(key);
+  if (fingerprint === undefined) {
+    fingerprint = createHmac("sha256", key).update("switchyard master key").digest("hex").slice(0, 16);
+    fingerprints.set(key, fingerprint);
+  }
+  return fingerprint;
+}
 
 /** What everything sealed under this key starts with. */
 export const sealedPrefix = (fingerprint: string): string => `${sealedVersion}.${fingerprint}.`;
