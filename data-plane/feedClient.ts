@@ -14,6 +14,8 @@ export interface FeedClient {
   /** Asks now, where the replica was forgotten. */
   pull(): void;
   stop(): void;
+  /** Whether a change is on its way. */
+  isPulling(): boolean;
   stats(): FeedStats;
 }
 
@@ -145,6 +147,7 @@ export function startFeedClient({
   );
   return {
     pull: () => void pull(),
+    isPulling: () => isPulling,
     stats() {
       if (wanted === null) return { isConnected: false, lag: 0 };
       const { epoch, version } = replica.state();
@@ -175,11 +178,14 @@ async function pullAll(controlPlane: ControlPlane, replica: ReplicaWriter): Prom
   let changes = 0;
   try {
     for (;;) {
+      const following = page.hasMore ? nextPage(controlPlane, newEpoch, page.version) : null;
+      // Looked at when this page is in; where that fails nobody looks.
+      following?.catch(() => {});
       // An entity that changed between two pages comes again in a later one, and that one counts.
       await addInSlices(update, page.changes);
       changes += page.changes.length;
-      if (!page.hasMore) break;
-      page = await nextPage(controlPlane, newEpoch, page.version);
+      if (following === null) break;
+      page = await following;
       if (page.epoch !== newEpoch)
         throw new Error("the control plane's store was replaced while its feed was read");
     }
@@ -202,8 +208,8 @@ async function nextPage(controlPlane: ControlPlane, epoch: string, since: number
   }
 }
 
-/** Some 5 ms each: the main thread has webhooks to run meanwhile. */
-const sliceChanges = 100;
+/** Some 5 ms each: the main thread has webhooks to run meanwhile, and a turn of it may take ten times as long. */
+const sliceChanges = 250;
 
 async function addInSlices(update: ReplicaUpdate, changes: readonly FeedChange[]): Promise<void> {
   for (let at = 0; at < changes.length; at += sliceChanges) {

@@ -137,6 +137,7 @@ export async function startDataPlane(config: Config, onFatal: (error: Error) => 
         states.confirmed(answer.confirmed);
         return answer;
       }),
+    makesWay: () => feed?.isPulling() === true,
   });
   const runner = createRunner({
     config,

@@ -4,6 +4,8 @@
  *
  * Two batches may be on their way, so that one is stored while the next is put together. What comes when nothing is
  * on its way waits a moment for company: a request costs both planes as much as some twenty events do.
+ * While the configuration is asked for, which whoever sends next is served by, reports make way: one short batch at a
+ * time.
  */
 import type { Logger } from "pino";
 import { messageOf } from "../shared/errors.ts";
@@ -42,12 +44,15 @@ export interface ReporterOptions {
   journal: Pick<Journal, "reports" | "confirm" | "putBack">;
   /** The events' JSON texts. */
   send(events: readonly StoredReport[]): Promise<ReportAnswer>;
+  /** Whether something that counts more is asked of the control plane now. */
+  makesWay(): boolean;
   logger: Logger;
 }
 
 const batchEventsMax = 500;
 const batchBytesMax = 8 * 1024 * 1024;
 const batchesAtOnce = 2;
+const shortBatchEventsMax = 50;
 const companyMs = 20;
 const retryMs = { least: 100, most: 5_000 };
 /** Should a notice get lost; costs nothing. */
@@ -57,7 +62,7 @@ const failuresBeforeCheck = 3;
 const markEveryMs = 100;
 const marksMax = 10_000;
 
-export function startReporter({ journal, send, logger }: ReporterOptions): Reporter {
+export function startReporter({ journal, send, makesWay, logger }: ReporterOptions): Reporter {
   const counts = { confirmed: 0, refused: 0, failures: 0 };
   /** How many events there had been at a time, for the lag. */
   const marks = createFifo<{ count: number; atMs: number }>();
@@ -83,8 +88,11 @@ export function startReporter({ journal, send, logger }: ReporterOptions): Repor
   }
 
   function sendMore(): void {
-    while (underWay < batchesAtOnce && !isWaitingToRetry && !isStopped) {
-      const batch = journal.reports(batchEventsMax, batchBytesMax);
+    while (!isWaitingToRetry && !isStopped) {
+      const isShort = makesWay();
+      if (underWay >= (isShort ? 1 : batchesAtOnce)) break;
+      const most = isShort ? shortBatchEventsMax : batchEventsMax;
+      const batch = journal.reports(most, batchBytesMax);
       if (batch.length === 0) break;
       underWay++;
       void deliver(batch).finally(() => {
@@ -92,7 +100,7 @@ export function startReporter({ journal, send, logger }: ReporterOptions): Repor
         sendMore();
       });
       // A second one only where it is worth it.
-      if (batch.length < batchEventsMax) break;
+      if (batch.length < most) break;
     }
     if (underWay > 0 || timer !== null) return;
     while (marks.size() > 0) marks.shift();

@@ -86,6 +86,7 @@ beforeAll(async () => {
     logger,
   });
   reporter = startReporter({
+    makesWay: () => false,
     journal,
     logger,
     async send(events) {

@@ -41,6 +41,7 @@ async function endParent({ journal, entries }: TestJournal, id: string, fanOut: 
 function report({ journal }: TestJournal, sent: string[]) {
   const fanOuts = createFanOuts({ append: (meta, body) => journal.append(meta, body), logger });
   const reporter = startReporter({
+    makesWay: () => false,
     journal,
     logger,
     send: (events) =>

@@ -11,6 +11,7 @@ test("an event that waits is seen as lag, also right after one that was confirme
   let isAway = false;
   const reporter = startReporter({
     logger: pino({ level: "silent" }),
+    makesWay: () => false,
     journal: {
       reports: () => waiting.splice(0),
       confirm() {},

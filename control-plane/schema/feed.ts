@@ -12,12 +12,13 @@ const pageCountMin = 2;
 const pageCountMax = 1000;
 const pageBytesMax = 4 * 1024 * 1024;
 /** Entities are computed in steps of so many, so that a page of large or slow ones is cut before all are read. */
-const stepCount = 50;
+const stepCount = 200;
 /**
- * A page is computed in one go, and nobody else is answered meanwhile: past this it is cut. CPU time, since on a busy
- * machine the clock runs on while this process waits for its turn, and pages of a few entities each would take for ever.
+ * A page is computed in one go, and nobody else is answered meanwhile: past this it is cut. A batch of reports takes as
+ * long. CPU time: on a busy machine the clock runs on while this process waits for its turn, and pages of a few
+ * entities each would take for ever.
  */
-const pageCpuMs = 8;
+const pageCpuMs = 25;
 const nameLengthMax = 200;
 
 const FeedStateType = builder.objectRef<FeedState>("FeedState").implement({
