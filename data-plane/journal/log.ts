@@ -62,8 +62,9 @@ export interface LogOptions {
   /** Small letters, digits and dashes; one open log a name. Not "main". */
   name: string;
   /**
-   * The file is on disk up to this byte. Called after each commit, right before its callbacks; what it tells is to be
-   * given to `Journal.follow`, and may be coalesced within a file, but the last call for each file must arrive.
+   * The file is on disk up to this byte. Called after each commit, right after its callbacks: who waits is answered
+   * before the main thread is woken, which may want the same core. What it tells is to be given to `Journal.follow`,
+   * and may be coalesced within a file, but the last call for each file must arrive.
    */
   onSynced(file: string, upTo: number): void;
   onNotice(level: "info" | "warn" | "error", fields: Record<string, unknown>, message: string): void;
@@ -234,8 +235,8 @@ export async function openLog(options: LogOptions): Promise<Log> {
     const upTo = position;
     isWriting = false;
     begin();
-    onSynced(segment.file, upTo);
     for (const done of callbacks) done(null);
+    onSynced(segment.file, upTo);
   }
 
   /** After a failed write nothing more is trusted to its file: what was synced of it stays, the rest is cut off. */
