@@ -82,15 +82,15 @@ export function unseal({ keys }: MasterKey, purpose: string, sealed: string): Bu
   const candidates = fingerprint === null ? keys : keys.filter((key) => keyFingerprint(key) === fingerprint);
   const bytes = Buffer.from(text, "base64url");
   if (bytes.length < ivBytes + tagBytes) throw new Error("a sealed value is too short");
-  let problem = new Error("sealed under a master key that is not here");
+  let problem: unknown = null;
   for (const key of candidates) {
     try {
       return unsealWith(key, purpose, bytes);
     } catch (error) {
-      problem = error as Error;
+      problem = error;
     }
   }
-  throw problem;
+  throw problem ?? new Error("sealed under a master key that is not here");
 }
 
 function unsealWith(key: Buffer, purpose: string, bytes: Buffer): Buffer {

@@ -70,10 +70,12 @@ export function createApplier(database: Sqlite, { keepsSuperseded }: { keepsSupe
   };
 
   const readRow = (kind: number, id: string): Row | undefined => {
-    const row = statements.readRow.get(kind, id);
-    if (row !== undefined && row.checksum !== checksumOf(id, row.version, row.data))
+    const row = statements.readEntity.get(kind, id);
+    if (row === undefined) return undefined;
+    const secrets = statements.readSecrets.get(kind, id);
+    if (secrets === undefined || row.checksum !== checksumOf(id, row.version, row.data))
       throw new ReplicaDamagedError(`${id} is not what was written`);
-    return row;
+    return { ...row, ...secrets };
   };
 
   const writeRow = (kind: number, id: string, version: number, data: string, secrets: string) => {
@@ -239,10 +241,12 @@ const prepare = (database: Sqlite) => ({
      ON CONFLICT (digest) DO UPDATE SET uses = uses + excluded.uses, changedAtMs = excluded.changedAtMs`,
   ),
   noteSealed: database.prepare("INSERT OR IGNORE INTO masterKeys (sealedStart) VALUES (?)"),
-  readRow: database.prepare<[number, string], Row>(
-    `SELECT version, entities.data AS data, entities.checksum AS checksum, secrets.data AS secrets,
-       secrets.checksum AS secretsChecksum
-     FROM entities JOIN secrets USING (kind, id) WHERE kind = ? AND id = ?`,
+  // Not joined: SQLite would compile such a statement again whenever it is bound to other values.
+  readEntity: database.prepare<[number, string], Pick<Row, "version" | "data" | "checksum">>(
+    "SELECT version, data, checksum FROM entities WHERE kind = ? AND id = ?",
+  ),
+  readSecrets: database.prepare<[number, string], Pick<Row, "secrets" | "secretsChecksum">>(
+    "SELECT data AS secrets, checksum AS secretsChecksum FROM secrets WHERE kind = ? AND id = ?",
   ),
   insertEntity: database.prepare(
     "INSERT OR IGNORE INTO entities (kind, id, version, data, checksum) VALUES (?, ?, ?, ?, ?)",

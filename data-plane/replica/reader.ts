@@ -387,7 +387,8 @@ interface ReplicaFile {
 }
 
 type PlainRow = [version: number, data: string, checksum: number];
-type SecretRow = [...PlainRow, secrets: string, secretsChecksum: number];
+type SecretsRow = [secrets: string, secretsChecksum: number];
+type SecretRow = [...PlainRow, ...SecretsRow];
 
 function openFile(folder: string, generation: number, pagesMb: number): ReplicaFile {
   const database = openSqliteReader(replicaFile(folder, generation), pagesMb);
@@ -415,8 +416,10 @@ function openFile(folder: string, generation: number, pagesMb: number): ReplicaF
       file.position = { epoch, version };
     },
     entity(kind, id, withSecrets) {
-      if (withSecrets) return rowOf(statements.entityWithSecrets.get(kind, id) as SecretRow | undefined);
-      return rowOf(statements.entity.get(kind, id) as PlainRow | undefined);
+      const row = statements.entity.get(kind, id) as PlainRow | undefined;
+      if (row === undefined || !withSecrets) return rowOf(row);
+      const secrets = statements.secrets.get(kind, id) as SecretsRow | undefined;
+      return rowOf(secrets === undefined ? row : [...row, ...secrets]);
     },
     entityAt(kind, id, version) {
       const now = file.entity(kind, id, true);
@@ -449,12 +452,8 @@ const prepare = (database: Sqlite) => ({
   end: database.prepare("COMMIT"),
   position: database.prepare("SELECT epoch, version FROM position").raw(),
   entity: database.prepare("SELECT version, data, checksum FROM entities WHERE kind = ? AND id = ?").raw(),
-  entityWithSecrets: database
-    .prepare(
-      `SELECT version, entities.data, entities.checksum, secrets.data, secrets.checksum
-       FROM entities JOIN secrets USING (kind, id) WHERE kind = ? AND id = ?`,
-    )
-    .raw(),
+  // Not joined: SQLite would compile such a statement again whenever it is bound to other values.
+  secrets: database.prepare("SELECT data, checksum FROM secrets WHERE kind = ? AND id = ?").raw(),
   superseded: database
     .prepare(
       "SELECT version, data, checksum, secrets, secretsChecksum FROM superseded WHERE kind = ? AND id = ? AND version = ?",
