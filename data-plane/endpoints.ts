@@ -11,6 +11,7 @@ import { addressListOf } from "./addresses.ts";
 import { type KeyRule, keyRule } from "./authenticate.ts";
 import { jsonPicker, type PickJson } from "./pickJson.ts";
 import { queueOf } from "./queueKeys.ts";
+import { type Cached, createCache } from "./replica/cache.ts";
 import type { CompiledDefinition, CompiledInstance, CompiledIntegration } from "./replica/compiled.ts";
 import type { ReplicaReader } from "./replica/reader.ts";
 import { type ChangedKeys, customerKey } from "./replica/state.ts";
@@ -68,7 +69,7 @@ type Planned = Pick<
   "kind" | "source" | "integration" | "versionId" | "versionNumber" | "preprocessFlow"
 >;
 
-export interface CompiledEndpoint {
+export interface CompiledEndpoint extends Cached {
   checkedAt: number;
   readonly plan: Plan;
   /** Null for a shared endpoint: the customer is not known yet. */
@@ -91,15 +92,16 @@ export interface Endpoints {
   stats(): { endpoints: number; compiled: number };
 }
 
-/** With the rules of one flow some 1,000 bytes each: 130 MB at most. */
-const endpointsMax = 131_072;
+const endpointsMax = 120_000;
+/** With the rules of one flow, its token and its place; checked by test/bench/endpoints.ts. */
+const endpointBytes = 1_000;
 const targetsMax = 32_768;
 const plansMax = 10_000;
 /** Beyond it everything is checked anew instead. */
 const changesMax = 20_000;
 
 export function createEndpoints(reader: ReplicaReader): Endpoints {
-  const endpoints = new LRUCache<string, CompiledEndpoint>({ max: endpointsMax });
+  const endpoints = createCache<CompiledEndpoint>(endpointsMax * endpointBytes, () => endpointBytes);
   /** Of shared endpoints, by `customerKey`. */
   const targets = new LRUCache<string, CompiledTarget>({ max: targetsMax });
   const plans = new LRUCache<string, Plan>({ max: plansMax });
@@ -180,6 +182,7 @@ export function createEndpoints(reader: ReplicaReader): Endpoints {
     compiled++;
     const plan = planOf(endpoint, endpoint.source);
     return {
+      isUsed: false,
       checkedAt: reader.stamp,
       plan,
       target: endpoint.instance === null ? null : targetOf(plan, endpoint.instance),

@@ -31,12 +31,6 @@ import { signedResult } from "./storedResults.ts";
 import { createWebhooks } from "./webhooks.ts";
 import { createWrongKeys } from "./wrongKeys.ts";
 
-/** What endpoints.ts holds is in front of it: this is for what goes the long way. */
-const readerBounds = {
-  instanceBytesMax: 16 * 1024 * 1024,
-  tokenBytesMax: 2 * 1024 * 1024,
-  customerBytesMax: 2 * 1024 * 1024,
-};
 /** Each look wakes the thread, also an idle one. */
 const delayResolutionMs = 100;
 /** What is measured is the time from one look to the next. */
@@ -66,7 +60,6 @@ async function start(): Promise<void> {
     state: data.replica,
     withSecrets: false,
     onDamaged: (generation, reason) => post({ kind: "damagedReplica", generation, reason }),
-    bounds: readerBounds,
   });
   const log = await openLog({
     folder: data.journalFolder,
