@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { openReplicaWriter } from "../data-plane/replica/writer.ts";
 import {
   keyFingerprint,
@@ -106,7 +106,6 @@ interface Served {
 
 async function bootServed(): Promise<Served> {
   const planes = await bootPlanes();
-  onTestFinished(() => planes.stop());
   const { instances } = await publishAndDeploy(planes, "flow-kinds", ["mk-a"]);
   const { instanceId, webhookUrls } = instances["mk-a"]!;
   const api = (document: string, variables: Record<string, unknown>) =>
@@ -149,8 +148,67 @@ const linesOf = (planes: TestPlanes) =>
   readMasterKeys({ given: undefined, file: masterKeyFile(planes.dataDir) });
 
 describe("npm run rotate-master-key", () => {
+  let served: Served;
+
+  beforeAll(async () => {
+    served = await bootServed();
+  });
+  afterAll(() => served?.planes.stop());
+
+  test("says what to do where it can't work", async () => {
+    const { planes } = served;
+    const given = startRotation(planes, { SWITCHYARD_MASTER_KEY: newMasterKey().toString("hex") });
+    expect(await given.ended).toBe(1);
+    expect(given.output()).toContain("set it to OLD,NEW");
+    const elsewhere = temporaryFolder();
+    const none = startRotation(planes, { SWITCHYARD_DATA_DIR: elsewhere });
+    expect(await none.ended).toBe(1);
+    expect(none.output()).toContain("There is no");
+    writeMasterKeys(masterKeyFile(elsewhere), [{ key: newMasterKey(), madeAtMs: null }]);
+    const another = startRotation(planes, { SWITCHYARD_DATA_DIR: elsewhere });
+    expect(await another.ended).toBe(1);
+    expect(another.output()).toContain("is not where the control plane");
+    const refused = startRotation(planes, { SWITCHYARD_ADMIN_TOKEN: "wrong" });
+    expect(await refused.ended).toBe(1);
+    expect(linesOf(planes)).toHaveLength(1);
+    // A file without the key that is needed is not taken up.
+    const file = masterKeyFile(planes.dataDir);
+    const kept = readFileSync(file);
+    writeMasterKeys(file, [{ key: newMasterKey(), madeAtMs: null }]);
+    const { reloadMasterKeys } = await graphql(
+      planes.controlUrl,
+      planes.adminToken,
+      "mutation { reloadMasterKeys(input: {}) { errors { messages } } }",
+    );
+    expect(reloadMasterKeys.errors[0].messages[0]).toContain("put the key that is missing back");
+    writeFileSync(file, kept);
+  }, 60_000);
+
+  test("a data plane that was away meanwhile, and has the new key now, asks for everything anew", async () => {
+    const { planes, handed } = served;
+    await planes.data.stop();
+    const replica = openReplicaWriter({
+      folder: join(planes.dataDir, "data-plane", "replica"),
+      warn: () => {},
+    });
+    const { epoch, version } = replica.state();
+    const wrappedPepper = seal(
+      { keys: [newMasterKey()] },
+      "pepper",
+      "sealed under a key that nobody has any more",
+    );
+    const delta = replica.beginDelta();
+    const organization = { id: "any", name: "Any" };
+    delta.add([{ kind: "settings", id: "settings", version, data: { organization, wrappedPepper } }]);
+    await delta.commit({ epoch, version });
+    replica.close();
+    await planes.data.start();
+    expect(planes.data.log()).toContain("asked for anew");
+    expect(await handed()).toMatchObject({ configVars: { Greeting: "salut" } });
+  });
+
   test("seals everything anew while both planes run, and no webhook is refused", async () => {
-    const { planes, key, urls, handed } = await bootServed();
+    const { planes, key, urls, handed } = served;
     const [old] = linesOf(planes);
     // Accepted under the old key, and finished under the new one's rule.
     const slow = await sendWebhook(urls["Slow"]!, { body: { waitMs: 5000 }, headers: { "Api-Key": key } });
@@ -185,15 +243,7 @@ describe("npm run rotate-master-key", () => {
       const bytes = readFileSync(join(planes.dataDir, "control", `config.db${suffix}`));
       expect(bytes.includes(sealedPrefix(keyFingerprint(old!)))).toBe(false);
     }
-    // And the new key is all that a start needs.
-    await planes.data.stop();
-    await planes.control.stop();
-    await planes.control.start();
-    await planes.data.start();
-    expect(await handed()).toMatchObject({
-      configVars: { Greeting: "salut" },
-      webhookApiKeys: { Echo: [key] },
-    });
+    // And a start needs the new key, and nothing else.
     await planes.data.stop();
     await planes.control.stop();
     writeMasterKeys(masterKeyFile(planes.dataDir), [{ key: old!, madeAtMs: null }]);
@@ -201,10 +251,14 @@ describe("npm run rotate-master-key", () => {
     writeMasterKeys(masterKeyFile(planes.dataDir), [{ key: fresh!, madeAtMs: null }]);
     await planes.control.start();
     await planes.data.start();
+    expect(await handed()).toMatchObject({
+      configVars: { Greeting: "salut" },
+      webhookApiKeys: { Echo: [key] },
+    });
   }, 60_000);
 
   test("waits for a data plane with a key of its own, goes on after it was cut short", async () => {
-    const { planes, handed } = await bootServed();
+    const { planes, handed } = served;
     const far = await bootDataPlane(planes, { name: "far-away" });
     onTestFinished(() => far.stop());
     const script = startRotation(planes);
@@ -237,56 +291,4 @@ describe("npm run rotate-master-key", () => {
     expect(await handed()).toMatchObject({ configVars: { Greeting: "salut" } });
     await second.kill();
   }, 60_000);
-
-  test("says what to do where it can't work", async () => {
-    const { planes } = await bootServed();
-    const given = startRotation(planes, { SWITCHYARD_MASTER_KEY: newMasterKey().toString("hex") });
-    expect(await given.ended).toBe(1);
-    expect(given.output()).toContain("set it to OLD,NEW");
-    const elsewhere = temporaryFolder();
-    const none = startRotation(planes, { SWITCHYARD_DATA_DIR: elsewhere });
-    expect(await none.ended).toBe(1);
-    expect(none.output()).toContain("There is no");
-    writeMasterKeys(masterKeyFile(elsewhere), [{ key: newMasterKey(), madeAtMs: null }]);
-    const another = startRotation(planes, { SWITCHYARD_DATA_DIR: elsewhere });
-    expect(await another.ended).toBe(1);
-    expect(another.output()).toContain("is not where the control plane");
-    const refused = startRotation(planes, { SWITCHYARD_ADMIN_TOKEN: "wrong" });
-    expect(await refused.ended).toBe(1);
-    expect(linesOf(planes)).toHaveLength(1);
-    // A file without the key that is needed is not taken up.
-    const file = masterKeyFile(planes.dataDir);
-    const kept = readFileSync(file);
-    writeMasterKeys(file, [{ key: newMasterKey(), madeAtMs: null }]);
-    const { reloadMasterKeys } = await graphql(
-      planes.controlUrl,
-      planes.adminToken,
-      "mutation { reloadMasterKeys(input: {}) { errors { messages } } }",
-    );
-    expect(reloadMasterKeys.errors[0].messages[0]).toContain("put the key that is missing back");
-    writeFileSync(file, kept);
-  }, 60_000);
-
-  test("a data plane that was away meanwhile, and has the new key now, asks for everything anew", async () => {
-    const { planes, handed } = await bootServed();
-    await planes.data.stop();
-    const replica = openReplicaWriter({
-      folder: join(planes.dataDir, "data-plane", "replica"),
-      warn: () => {},
-    });
-    const { epoch, version } = replica.state();
-    const wrappedPepper = seal(
-      { keys: [newMasterKey()] },
-      "pepper",
-      "sealed under a key that nobody has any more",
-    );
-    const delta = replica.beginDelta();
-    const organization = { id: "any", name: "Any" };
-    delta.add([{ kind: "settings", id: "settings", version, data: { organization, wrappedPepper } }]);
-    await delta.commit({ epoch, version });
-    replica.close();
-    await planes.data.start();
-    expect(planes.data.log()).toContain("asked for anew");
-    expect(await handed()).toMatchObject({ configVars: { Greeting: "salut" } });
-  });
 });
