@@ -1,7 +1,8 @@
 /** The log events of webhooks and runs, as real planes write them, and what is in no log at all. */
-import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import { type AnsweredWebhook, isEventLogged, tellAnsweredWebhooks } from "../data-plane/answeredWebhooks.ts";
 import type { ReplicaReader } from "../data-plane/replica/reader.ts";
+import type { DeployedInstance } from "../shared/scripts/deployInstance.ts";
 import { endedExecution } from "./support/executionRecord.ts";
 import { graphql } from "./support/graphql.ts";
 import { bootPlanes, type TestPlanes } from "./support/planes.ts";
@@ -10,13 +11,31 @@ import { sendWebhook } from "./support/sendWebhook.ts";
 import { waitFor } from "./support/waitFor.ts";
 
 let planes: TestPlanes;
-afterEach(() => planes?.stop());
+let kinds: DeployedInstance;
+/** Where the log begins of the data plane as it runs now. */
+let logStart = 0;
+
+beforeAll(async () => {
+  planes = await bootPlanes({
+    environment: { SWITCHYARD_LOG_LEVEL: "trace" },
+    controlEnvironment: { SWITCHYARD_LOG_EVENTS: "all" },
+  });
+  kinds = (await publishAndDeploy(planes, "flow-kinds", ["log-a"])).instances["log-a"]!;
+});
+afterAll(() => planes?.stop());
+
+async function restartWith(environment: Record<string, string | undefined>): Promise<void> {
+  await planes.data.stop();
+  logStart = planes.data.log().length;
+  await planes.data.start(environment);
+}
 
 type Event = Record<string, unknown>;
 
 const eventsOf = (kind: "webhook" | "run"): Event[] =>
   planes.data
     .log()
+    .slice(logStart)
     .split("\n")
     .filter((line) => line.startsWith("{"))
     .map((line) => JSON.parse(line) as Event)
@@ -28,17 +47,32 @@ const eventsOnce = (kind: "webhook" | "run", count: number): Promise<Event[]> =>
     return found.length >= count ? found : null;
   });
 
-async function boot(environment: Record<string, string>) {
-  planes = await bootPlanes({ environment: { SWITCHYARD_LOG_LEVEL: "info", ...environment } });
-  const kinds = (await publishAndDeploy(planes, "flow-kinds", ["log-a"])).instances["log-a"]!;
-  return kinds;
-}
-
 const uuidOf = (nodeId: string): string => Buffer.from(nodeId, "base64").toString().split(":")[1]!;
+
+test("failed (unless set otherwise): refusals and failed runs only", async () => {
+  const { webhookUrls } = kinds;
+  const accepted = await sendWebhook(webhookUrls["Echo"]!, { body: {} });
+  await endedExecution(planes, accepted.executionId!);
+  const failed = await sendWebhook(webhookUrls["Failing"]!, { body: { message: "secret-of-the-flow" } });
+  await sendWebhook(webhookUrls["Answering"]!, { body: { message: "no" } });
+  await sendWebhook(webhookUrls["Echo"]!, { method: "OPTIONS" });
+  const webhooks = await eventsOnce("webhook", 2);
+  expect(webhooks).toMatchObject([
+    { status: 500, errorCode: "TRIGGER_FAILED", flow: "Answering", level: 50 },
+    { status: 405, errorCode: "METHOD_NOT_ALLOWED", flow: "Echo", method: "OPTIONS", level: 30 },
+  ]);
+  const runs = await eventsOnce("run", 2);
+  expect(runs).toMatchObject([
+    { executionId: failed.executionId, errorCode: "FLOW_FAILED" },
+    { flow: "Answering", errorCode: "TRIGGER_FAILED" },
+  ]);
+  expect(planes.data.log()).not.toContain("secret-of-the-flow");
+}, 60_000);
 
 describe("all", () => {
   test("tells each webhook and each run in one line, with their facts", async () => {
-    const { webhookUrls, instanceId, customerId } = await boot({ SWITCHYARD_LOG_EVENTS: "all" });
+    const { webhookUrls, instanceId, customerId } = kinds;
+    await restartWith({ SWITCHYARD_LOG_EVENTS: "all" });
     const shared = await publishAndDeploy(planes, "shared-preprocess", ["log-a"]);
     const preprocessed = Object.values(shared.instances["log-a"]!.webhookUrls)[0]!;
     const body = { some: "body" };
@@ -154,7 +188,8 @@ describe("all", () => {
   }, 60_000);
 
   test("with a sample: one in so many of what went well, webhook and run alike; failures always", async () => {
-    const { webhookUrls } = await boot({ SWITCHYARD_LOG_EVENTS: "all", SWITCHYARD_LOG_SAMPLE: "4" });
+    const { webhookUrls } = kinds;
+    await restartWith({ SWITCHYARD_LOG_SAMPLE: "4" });
     const ids: string[] = [];
     for (let sent = 0; sent < 40; sent++)
       ids.push((await sendWebhook(webhookUrls["Echo"]!, { body: { sent } })).executionId!);
@@ -172,26 +207,6 @@ describe("all", () => {
     expect(runs.map(({ executionId }) => executionId).sort()).toEqual([...sampled].sort());
   }, 60_000);
 });
-
-test("failed (unless set otherwise): refusals and failed runs only", async () => {
-  const { webhookUrls } = await boot({});
-  const accepted = await sendWebhook(webhookUrls["Echo"]!, { body: {} });
-  await endedExecution(planes, accepted.executionId!);
-  const failed = await sendWebhook(webhookUrls["Failing"]!, { body: { message: "secret-of-the-flow" } });
-  await sendWebhook(webhookUrls["Answering"]!, { body: { message: "no" } });
-  await sendWebhook(webhookUrls["Echo"]!, { method: "OPTIONS" });
-  const webhooks = await eventsOnce("webhook", 2);
-  expect(webhooks).toMatchObject([
-    { status: 500, errorCode: "TRIGGER_FAILED", flow: "Answering", level: 50 },
-    { status: 405, errorCode: "METHOD_NOT_ALLOWED", flow: "Echo", method: "OPTIONS", level: 30 },
-  ]);
-  const runs = await eventsOnce("run", 2);
-  expect(runs).toMatchObject([
-    { executionId: failed.executionId, errorCode: "FLOW_FAILED" },
-    { flow: "Answering", errorCode: "TRIGGER_FAILED" },
-  ]);
-  expect(planes.data.log()).not.toContain("secret-of-the-flow");
-}, 60_000);
 
 describe("a flood of refusals", () => {
   test("is not a flood of lines: what is left out is counted, and the next event says so", () => {
@@ -231,10 +246,8 @@ describe("a flood of refusals", () => {
 });
 
 test("what the data plane asks of the control plane and is refused has one id in both logs", async () => {
-  const { webhookUrls } = await boot({ SWITCHYARD_LOG_EVENTS: "all" });
-  await planes.data.stop();
-  await planes.data.start({ SWITCHYARD_DATA_PLANE_TOKEN: "not-the-token-of-a-data-plane" });
-  expect((await sendWebhook(webhookUrls["Echo"]!, { body: {} })).status).toBe(200);
+  await restartWith({ SWITCHYARD_DATA_PLANE_TOKEN: "not-the-token-of-a-data-plane" });
+  expect((await sendWebhook(kinds.webhookUrls["Echo"]!, { body: {} })).status).toBe(200);
   const requestId = await waitFor(() => {
     const line = planes.data
       .log()
@@ -252,7 +265,8 @@ test("what the data plane asks of the control plane and is refused has one id in
 }, 60_000);
 
 test("none", async () => {
-  const { webhookUrls } = await boot({ SWITCHYARD_LOG_EVENTS: "none" });
+  const { webhookUrls } = kinds;
+  await restartWith({ SWITCHYARD_LOG_EVENTS: "none", SWITCHYARD_DATA_PLANE_TOKEN: undefined });
   const failed = await sendWebhook(webhookUrls["Failing"]!, { body: {} });
   await sendWebhook(`${planes.ingressUrl}/trigger/nowhere`, { body: {} });
   await endedExecution(planes, failed.executionId!);
@@ -274,10 +288,8 @@ test("what is logged: by the setting, the outcome and the execution's id", () =>
 });
 
 test("no log of either plane has a secret in it, with everything logged", async () => {
-  const { webhookUrls, instanceId } = await boot({
-    SWITCHYARD_LOG_EVENTS: "all",
-    SWITCHYARD_LOG_LEVEL: "trace",
-  });
+  const { webhookUrls, instanceId } = kinds;
+  await restartWith({ SWITCHYARD_LOG_EVENTS: "all", SWITCHYARD_LOG_SAMPLE: undefined });
   const byHeader = (await publishAndDeploy(planes, "instance-header", ["log-b"])).instances["log-b"]!;
   const { instance } = await graphql(
     planes.controlUrl,

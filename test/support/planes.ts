@@ -28,8 +28,8 @@ export interface TestPlane {
   stop(): Promise<void>;
   /** Ends it at once, as a crash would. */
   kill(): Promise<void>;
-  /** Starts it again on the same port and data; `environment` changes settings from this start on. */
-  start(environment?: Record<string, string>): Promise<void>;
+  /** Starts it again on the same port and data; `environment` changes settings (undefined: takes away) from this start on. */
+  start(environment?: Record<string, string | undefined>): Promise<void>;
   /** Begins to start it and waits for nothing, so that it can be killed while it starts. */
   launch(): void;
   isRunning(): boolean;
@@ -166,7 +166,7 @@ async function planeEnvironment(
 }
 
 function testPlane(name: "control-plane" | "data-plane", settings: Record<string, string>): TestPlane {
-  let environment = settings;
+  let environment: Record<string, string | undefined> = settings;
   let process: PlaneProcess | undefined;
   let log = "";
   const spawn = (): PlaneProcess =>
