@@ -1,32 +1,15 @@
 /** Runs that are slower than arrivals: the journal's bounds, and who gets the slots that there are. */
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openSite, type Shot, type Site, siteSettings } from "./crash/site.ts";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Shot } from "./crash/site.ts";
+import { restartWith, siteOfFile } from "./crash/siteOfFile.ts";
 import { besiege } from "./faults/siege.ts";
-import { type LedgerLine, mostAtOnce, newLedger } from "./support/ledger.ts";
+import { type LedgerLine, mostAtOnce } from "./support/ledger.ts";
 import { type MetricName, metricNames, readMetrics } from "./support/metrics.ts";
-import { bootPlanes } from "./support/planes.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
-import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
 import { waitFor } from "./support/waitFor.ts";
 
-const folder = newTemporaryFolder();
-let site: Site;
-
-beforeAll(async () => {
-  const planes = await bootPlanes({ dataDir: join(folder, "data"), environment: siteSettings });
-  site = await openSite(planes, newLedger(folder));
-});
-afterAll(async () => {
-  await site?.planes.stop();
-  removeFolder(folder);
-});
-
-async function restartWith(environment: Record<string, string>): Promise<void> {
-  await site.planes.data.stop();
-  await site.planes.data.start(environment);
-  site.ledger.clear();
-}
+const entriesMax = 40;
+const site = siteOfFile({ SWITCHYARD_JOURNAL_ENTRIES_MAX: String(entriesMax) });
 
 /** Sends all of them, some at a time; each must be accepted. Their executions' ids. */
 async function sendAll(shots: Shot[], atOnce = 20): Promise<string[]> {
@@ -52,8 +35,6 @@ describe("arrivals faster than runs", () => {
   const gauge = async (name: MetricName) => (await readMetrics(site.planes.data.url))?.value(name);
 
   test("fill the journal to its bound in count: 503 with Retry-After, and there is room again as runs end", async () => {
-    const entriesMax = 40;
-    await restartWith({ SWITCHYARD_JOURNAL_ENTRIES_MAX: String(entriesMax) });
     let most = 0;
     const load = await besiege(site, {
       nextShot: () => site.lasting(1_500),
@@ -72,7 +53,7 @@ describe("arrivals faster than runs", () => {
 
   test("fill it to its bound in bytes: the same", async () => {
     const bytesMax = 3 * 1024 * 1024;
-    await restartWith({
+    await restartWith(site, {
       SWITCHYARD_JOURNAL_ENTRIES_MAX: "100000",
       SWITCHYARD_JOURNAL_BYTES_MAX: String(bytesMax),
     });
@@ -118,17 +99,19 @@ describe("one customer's flood", () => {
   const flooding = 300;
   const slots = 4;
 
-  const oneNarrowThread = {
-    SWITCHYARD_JOURNAL_BYTES_MAX: String(1024 ** 3),
-    SWITCHYARD_RUN_THREADS: "1",
-    SWITCHYARD_RUNS_PER_THREAD_MAX: String(slots),
-  };
+  // One narrow thread.
+  beforeAll(() =>
+    restartWith(site, {
+      SWITCHYARD_JOURNAL_BYTES_MAX: String(1024 ** 3),
+      SWITCHYARD_RUN_THREADS: "1",
+      SWITCHYARD_RUNS_PER_THREAD_MAX: String(slots),
+    }),
+  );
 
   test.for<[string, () => Shot]>([
     ["of an instance's URL", () => site.lasting(40)],
     ["of a shared URL, whose routing is not known before it ran", () => site.sharedLasting(40)],
   ])("%s does not starve another customer's webhook", { timeout: 180_000 }, async ([, flood]) => {
-    await restartWith(oneNarrowThread);
     const flooded = new Set(await sendAll(times(flooding, flood)));
     const [other] = await sendAll([site.routed()], 1);
     const endedBefore = endedOf(flooded);
@@ -148,7 +131,7 @@ describe("one customer's flood", () => {
 
 test("no instance has more runs at once than its limit, and each has its own", async () => {
   const limit = 3;
-  await restartWith({
+  await restartWith(site, {
     SWITCHYARD_JOURNAL_BYTES_MAX: String(1024 ** 3),
     SWITCHYARD_RUN_THREADS: "2",
     SWITCHYARD_RUNS_PER_THREAD_MAX: "16",

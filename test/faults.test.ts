@@ -1,37 +1,17 @@
 /** A control plane that is away for long, and a flow that blocks its thread for ever. */
-import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openSite, type Site, siteSettings } from "./crash/site.ts";
+import { describe, expect, test } from "vitest";
+import { restartWith, siteOfFile } from "./crash/siteOfFile.ts";
 import { besiege, everyExecution, expectRefusals } from "./faults/siege.ts";
 import { endedExecution, executionRecord } from "./support/executionRecord.ts";
-import { newLedger } from "./support/ledger.ts";
 import { metricNames, readMetrics } from "./support/metrics.ts";
-import { bootPlanes } from "./support/planes.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
-import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
 import { waitFor } from "./support/waitFor.ts";
 
-const folder = newTemporaryFolder();
-let site: Site;
-
-beforeAll(async () => {
-  const planes = await bootPlanes({ dataDir: join(folder, "data"), environment: siteSettings });
-  site = await openSite(planes, newLedger(folder));
-});
-afterAll(async () => {
-  await site?.planes.stop();
-  removeFolder(folder);
-});
-
-async function restartWith(environment: Record<string, string>): Promise<void> {
-  await site.planes.data.stop();
-  await site.planes.data.start(environment);
-}
+const entriesMax = 150;
+const site = siteOfFile({ SWITCHYARD_JOURNAL_ENTRIES_MAX: String(entriesMax) });
 
 describe("a control plane that is away while the journal fills to its bound", () => {
   test("in count: 503 with Retry-After from then on, and all is reported once it is back", async () => {
-    const entriesMax = 150;
-    await restartWith({ SWITCHYARD_JOURNAL_ENTRIES_MAX: String(entriesMax) });
     const { planes } = site;
     await besiege(site, {
       begin: () => planes.control.kill(),
@@ -47,7 +27,7 @@ describe("a control plane that is away while the journal fills to its bound", ()
 
   test("in bytes: the same", async () => {
     const bytesMax = 4 * 1024 * 1024;
-    await restartWith({
+    await restartWith(site, {
       SWITCHYARD_JOURNAL_ENTRIES_MAX: "100000",
       SWITCHYARD_JOURNAL_BYTES_MAX: String(bytesMax),
     });
@@ -69,19 +49,18 @@ describe("a control plane that is away while the journal fills to its bound", ()
 });
 
 describe("a flow that blocks its thread for ever", () => {
-  const counted = 120;
+  const counted = 60;
   /** What was handed to the thread before it was blocked waits with it: no more than it runs at once. */
   const runsPerThread = 4;
 
   test("slows neither the ingress nor other flows: they begin and end while it spins", async () => {
     // Long enough that everything below happens before its thread is taken from it.
-    await restartWith({
+    await restartWith(site, {
       SWITCHYARD_JOURNAL_BYTES_MAX: String(1024 ** 3),
-      SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: "20000",
+      SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: "10000",
       SWITCHYARD_RUNS_PER_THREAD_MAX: String(runsPerThread),
     });
     const { planes, ledger } = site;
-    ledger.clear();
     const calm = await runEach(counted);
     await endOf(calm.ids, counted);
     const spinner = site.deadlyBy("spin");

@@ -124,6 +124,7 @@ export async function openSite(planes: TestPlanes, ledger: Ledger): Promise<Site
  * busy with several such tests at once may not look like a thread that is blocked.
  */
 export const siteSettings = {
+  SWITCHYARD_RUN_THREADS: "2",
   SWITCHYARD_SYNCHRONOUS_TIMEOUT_MS: "400",
   SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: "30000",
   SWITCHYARD_RUN_MEMORY_MB: "80",

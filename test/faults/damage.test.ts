@@ -1,29 +1,15 @@
 /** A journal whose bytes were spoilt: kept aside and reported, and every other webhook in it is recovered. */
 import { closeSync, openSync, readdirSync, readFileSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { openSite, type Site, siteSettings } from "../crash/site.ts";
+import { expect, test } from "vitest";
+import { siteOfFile } from "../crash/siteOfFile.ts";
 import { endedExecution, executionRecord } from "../support/executionRecord.ts";
-import { newLedger } from "../support/ledger.ts";
 import { metricNames, readMetrics } from "../support/metrics.ts";
-import { bootPlanes } from "../support/planes.ts";
 import { sendWebhook } from "../support/sendWebhook.ts";
-import { newTemporaryFolder, removeFolder } from "../support/temporaryFolder.ts";
 
-const folder = newTemporaryFolder();
 const accepted = 60;
-let site: Site;
-let journal: string;
-
-beforeAll(async () => {
-  const planes = await bootPlanes({ dataDir: join(folder, "data"), environment: siteSettings });
-  site = await openSite(planes, newLedger(folder));
-  journal = join(planes.dataDir, "data-plane", "journal");
-});
-afterAll(async () => {
-  await site?.planes.stop();
-  removeFolder(folder);
-});
+const site = siteOfFile();
+const journalFolder = (): string => join(site.planes.dataDir, "data-plane", "journal");
 
 interface Kept {
   id: string;
@@ -82,13 +68,14 @@ test.for<[string, number[], (file: string, at: number) => void]>([
 /** What was kept aside so far. */
 function keptAside(): string[] {
   try {
-    return readdirSync(join(journal, "damaged"));
+    return readdirSync(join(journalFolder(), "damaged"));
   } catch {
     return [];
   }
 }
 
 function find(marker: string): { file: string; at: number } {
+  const journal = journalFolder();
   for (const name of readdirSync(journal, { recursive: true, encoding: "utf8" })) {
     const file = join(journal, name);
     if (name.startsWith("damaged") || !statSync(file).isFile()) continue;

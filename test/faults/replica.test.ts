@@ -1,29 +1,16 @@
 /** A replica that is gone or spoilt is made anew from the control plane; until then webhooks are asked to wait. */
 import { readdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { isHonestRefusal, startLoad } from "../crash/load.ts";
-import { openSite, type Site, siteSettings } from "../crash/site.ts";
+import { siteOfFile } from "../crash/siteOfFile.ts";
 import { verify } from "../crash/verify.ts";
 import { removeReplica } from "../crash/victims.ts";
-import { newLedger } from "../support/ledger.ts";
-import { bootPlanes } from "../support/planes.ts";
 import { seededRandom } from "../support/random.ts";
 import { sendWebhook } from "../support/sendWebhook.ts";
-import { newTemporaryFolder, removeFolder } from "../support/temporaryFolder.ts";
 import { waitFor } from "../support/waitFor.ts";
 
-const folder = newTemporaryFolder();
-let site: Site;
-
-beforeAll(async () => {
-  const planes = await bootPlanes({ dataDir: join(folder, "data"), environment: siteSettings });
-  site = await openSite(planes, newLedger(folder));
-});
-afterAll(async () => {
-  await site?.planes.stop();
-  removeFolder(folder);
-});
+const site = siteOfFile();
 
 test.for<[string, (dataDir: string) => void]>([
   ["deleted", removeReplica],

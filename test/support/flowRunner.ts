@@ -164,14 +164,14 @@ function contextFacts(flowName: string, definition: Definition): ContextFacts {
   };
 }
 
-/** `onNotice`: what an operator would read in the log. */
+/** With one thread, if not told otherwise: each costs a start. `onNotice`: what an operator would read in the log. */
 export function startRunner(
   dataDir: string,
   environment: Record<string, string> = {},
   onNotice: (message: string) => void = () => {},
 ): Runner {
   return createRunner({
-    config: readConfig({ SWITCHYARD_DATA_DIR: dataDir, ...environment }),
+    config: readConfig({ SWITCHYARD_DATA_DIR: dataDir, SWITCHYARD_RUN_THREADS: "1", ...environment }),
     masterKey,
     dataDir,
     logger: { warn: onNotice, debug: onNotice },

@@ -132,6 +132,7 @@ export async function bootDataPlane(
     SWITCHYARD_DATA_PLANE_TOKEN: (await readFile(join(planes.dataDir, "data-plane.token"), "utf8")).trim(),
     SWITCHYARD_MASTER_KEY: (await readFile(join(planes.dataDir, "master.key"), "utf8")).trim(),
     SWITCHYARD_LOG_LEVEL: "warn",
+    SWITCHYARD_RUN_THREADS: "1",
     ...settings.environment,
   });
   await plane.start();
@@ -161,6 +162,8 @@ async function planeEnvironment(
     SWITCHYARD_LOG_LEVEL: "warn",
     // Tests are faster than people: those of the limit set one.
     SWITCHYARD_API_REQUESTS_PER_SECOND: "0",
+    // A second thread is a fifth of a data plane's start, and loads each bundle again: tests that need it say so.
+    SWITCHYARD_RUN_THREADS: "1",
     ...environment,
   };
 }
