@@ -75,7 +75,7 @@ describe("arrivals faster than runs", () => {
 
   const slowAndBulky = (): Shot => {
     const shot = site.bulky(240_000);
-    return { ...shot, body: { ...shot.body, waitMs: 2_000 } };
+    return { ...shot, body: { ...shot.body, waitMs: 1_000 } };
   };
 
   /** Posts beside the load until so many were refused: few senders alone wait for each other too politely. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Load, startLoad } from "./crash/load.ts";
+import { type Load, startLoad, unhurriedMs } from "./crash/load.ts";
 import { migrationRounds } from "./crash/migration.ts";
 import { runRounds } from "./crash/rounds.ts";
 import { openSite, type Site } from "./crash/site.ts";
@@ -63,6 +63,7 @@ describe("what a crash does not change", () => {
       shotsMax: 2_000,
       nextShot: site.shot,
       random: seededRandom(sinceMs),
+      pauseMs: unhurriedMs,
     });
     await waitFor(() => load.promised.length >= 20, 20_000);
     await planes.control.kill();

@@ -1,4 +1,4 @@
-/** Senders that post as fast as they are answered, and go on over every failure. */
+/** Senders that post soon after they are answered, and go on over every failure. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Random } from "../support/random.ts";
 import { sendWebhook, type WebhookAnswer } from "../support/sendWebhook.ts";
@@ -29,10 +29,14 @@ export interface LoadOptions {
   shotsMax: number;
   nextShot(random: Random): Shot;
   random: Random;
+  /** How long each sender waits after an answer. */
+  pauseMs?: number;
 }
 
+/** A load that goes on beside a fault, and leaves the machine to what is looked at. */
+export const unhurriedMs = 15;
+
 const answerTimeoutMs = 20_000;
-const pauseMs = 4;
 const pauseAfterFailureMs = 25;
 
 /** 503 as DESIGN section 7 has it: a code of the catalogue, and when to try again. */
@@ -41,7 +45,7 @@ export const isHonestRefusal = (answer: WebhookAnswer): boolean =>
   Number(answer.headers.get("retry-after")) > 0 &&
   typeof answer.json?.error?.code === "string";
 
-export function startLoad({ senders, shotsMax, nextShot, random }: LoadOptions): Load {
+export function startLoad({ senders, shotsMax, nextShot, random, pauseMs = 4 }: LoadOptions): Load {
   const promised: Promised[] = [];
   const refused: string[] = [];
   const surprises: string[] = [];

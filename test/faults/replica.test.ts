@@ -2,7 +2,7 @@
 import { readdirSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { isHonestRefusal, startLoad } from "../crash/load.ts";
+import { isHonestRefusal, startLoad, unhurriedMs } from "../crash/load.ts";
 import { siteOfFile } from "../crash/siteOfFile.ts";
 import { verify } from "../crash/verify.ts";
 import { removeReplica } from "../crash/victims.ts";
@@ -28,6 +28,7 @@ test.for<[string, (dataDir: string) => void]>([
       shotsMax: 20_000,
       nextShot: site.shot,
       random: seededRandom(3),
+      pauseMs: unhurriedMs,
     });
     // Unfinished when the replica goes: what they ran on must be found again.
     for (let n = 0; n < 5; n++) load.fire(site.lasting(3_000));

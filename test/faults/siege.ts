@@ -1,6 +1,6 @@
 /** A fault under load: before, during and after it, every promise is kept, and nobody has to lend a hand. */
 import { expect } from "vitest";
-import { isHonestRefusal, type Load, startLoad } from "../crash/load.ts";
+import { isHonestRefusal, type Load, startLoad, unhurriedMs } from "../crash/load.ts";
 import { executionsSince } from "../crash/records.ts";
 import type { Shot, Site } from "../crash/site.ts";
 import { verify } from "../crash/verify.ts";
@@ -30,7 +30,13 @@ export async function besiege(site: Site, siege: Siege): Promise<Load> {
   const before = await executionsSince(site.planes, site.integrationIds, sinceMs);
   site.ledger.clear();
   const nextShot = siege.nextShot ?? site.shot;
-  const load = startLoad({ senders, shotsMax, nextShot, random: seededRandom(Date.now()) });
+  const load = startLoad({
+    senders,
+    shotsMax,
+    nextShot,
+    random: seededRandom(Date.now()),
+    pauseMs: unhurriedMs,
+  });
   const untilPromised = async (more: number) => {
     const wanted = load.promised.length + more;
     await waitFor(() => load.promised.length >= wanted, patienceMs);
