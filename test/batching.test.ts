@@ -19,7 +19,7 @@ const api = (document: string, variables: Record<string, unknown> = {}): Promise
   graphql(planes.controlUrl, planes.adminToken, document, variables);
 
 beforeAll(async () => {
-  planes = await bootPlanes();
+  planes = await bootPlanes({ environment: { SWITCHYARD_RUN_THREADS: "2" } });
   thirdParty = await startThirdParty();
   const version = await publishFixture(planes, "batches");
   const customer = await ensureCustomer(planes.api, { name: "Acme", externalId: "acme" });

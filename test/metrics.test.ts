@@ -21,7 +21,11 @@ const api = (document: string, variables: Record<string, unknown> = {}) =>
 
 beforeAll(async () => {
   planes = await bootPlanes({
-    dataEnvironment: { SWITCHYARD_METRICS_TOKEN: metricsToken, SWITCHYARD_HOST: "0.0.0.0" },
+    dataEnvironment: {
+      SWITCHYARD_METRICS_TOKEN: metricsToken,
+      SWITCHYARD_HOST: "0.0.0.0",
+      SWITCHYARD_RUN_THREADS: "2",
+    },
   });
   url = planes.data.url.replace("0.0.0.0", "127.0.0.1");
   const { instances } = await publishAndDeploy(planes, "instance-header", ["metrics-a"]);

@@ -15,7 +15,7 @@ let zenith: DeployedInstance;
 let ledger: Ledger;
 
 beforeAll(async () => {
-  planes = await bootPlanes();
+  planes = await bootPlanes({ environment: { SWITCHYARD_RUN_THREADS: "2" } });
   const { instances } = await publishAndDeploy(planes, "queued", ["acme", "zenith"]);
   acme = instances["acme"]!;
   zenith = instances["zenith"]!;

@@ -17,7 +17,7 @@ import { waitFor } from "./support/waitFor.ts";
 let planes: TestPlanes;
 
 beforeAll(async () => {
-  planes = await bootPlanes();
+  planes = await bootPlanes({ environment: { SWITCHYARD_RUN_THREADS: "2" } });
 });
 afterAll(() => planes?.stop());
 

@@ -14,7 +14,7 @@ const kills = 5;
 let planes: TestPlanes;
 
 beforeAll(async () => {
-  planes = await bootPlanes();
+  planes = await bootPlanes({ environment: { SWITCHYARD_RUN_THREADS: "2" } });
 });
 afterAll(() => planes?.stop());
 
