@@ -2,8 +2,9 @@
  * What must hold before a version is published: the mistakes that the builder's tools let through and that
  * would only show when a webhook can't be routed. Each has its own message.
  */
-import type { ComplexMember, Definition, Flow, ImportedDefinition, InputValue } from "./definition.ts";
+import type { ComplexMember, Definition, Flow, InputValue } from "./definition.ts";
 import { allSteps, routableFlows } from "./definition.ts";
+import type { ImportedDefinition } from "./importDefinition.ts";
 import { parseReference, type ReferenceTarget } from "./references.ts";
 
 export interface PublishFacts {

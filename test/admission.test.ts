@@ -11,8 +11,8 @@ import { createBodyParser } from "../data-plane/largeBodies.ts";
 import { openReplicaReader, type ReplicaReader } from "../data-plane/replica/reader.ts";
 import { openReplicaWriter, type ReplicaWriter } from "../data-plane/replica/writer.ts";
 import { endpointAt } from "../data-plane/resolve.ts";
-import { importDefinition } from "../shared/definition.ts";
 import type { FeedChange, InstanceEntity, IntegrationEntity, KeyEntity } from "../shared/feed.ts";
+import { importDefinition } from "../shared/importDefinition.ts";
 import { keyHmac, newPepper } from "../shared/secrets.ts";
 import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
 

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { builtIns } from "../data-plane/runtime/builtIns/all.ts";
 import { builtInCatalogue } from "../shared/builtIns/catalogue.ts";
-import { importDefinition } from "../shared/definition.ts";
+import { importDefinition } from "../shared/importDefinition.ts";
 import {
   definitionOf,
   type FlowRuns,

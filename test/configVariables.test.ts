@@ -1,7 +1,8 @@
 /** Config variables of every type: what may be set, and what flow code is given. Real planes, real spectral. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cronProblem, scheduleOfConfigVar, timeZoneProblem } from "../shared/configSchedule.ts";
-import { DefinitionError, importDefinition } from "../shared/definition.ts";
+import { DefinitionError } from "../shared/definition.ts";
+import { importDefinition } from "../shared/importDefinition.ts";
 import {
   api,
   configure,

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { stringify } from "yaml";
-import { DefinitionError, importDefinition, securityTypeOf } from "../shared/definition.ts";
+import { DefinitionError, securityTypeOf } from "../shared/definition.ts";
+import { importDefinition } from "../shared/importDefinition.ts";
 import { publishProblems } from "../shared/publishRules.ts";
 
 const flow = (name: string, overrides: object = {}) => ({

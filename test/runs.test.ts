@@ -8,8 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type BundleLease, BundleRefusedError, createBundles } from "../data-plane/bundles.ts";
 import type { Runner } from "../data-plane/runs.ts";
 import { logLinesMax } from "../data-plane/runtime/capture.ts";
-import { type Definition, importDefinition } from "../shared/definition.ts";
+import type { Definition } from "../shared/definition.ts";
 import { newId, toNodeId } from "../shared/ids.ts";
+import { importDefinition } from "../shared/importDefinition.ts";
 import type { LogReport, StepReport } from "../shared/reports.ts";
 import {
   apiKey,

@@ -1,7 +1,7 @@
 /** Low-code steps in real threads: order, branches, loops, inputs, and what becomes of errors. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { loopRecordsMax } from "../data-plane/runtime/stepWalk.ts";
-import { importDefinition } from "../shared/definition.ts";
+import { importDefinition } from "../shared/importDefinition.ts";
 import { pack } from "./support/flowRunner.ts";
 import {
   definitionOf,

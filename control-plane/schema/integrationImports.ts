@@ -1,12 +1,7 @@
 /** Reading a builder's YAML for an import: its shape, its components, its keys. Problems are errors of `definition`. */
 import { builtInCatalogue } from "../../shared/builtIns/catalogue.ts";
-import {
-  allSteps,
-  DefinitionError,
-  type ImportedDefinition,
-  importDefinition,
-  type Step,
-} from "../../shared/definition.ts";
+import { allSteps, DefinitionError, type Step } from "../../shared/definition.ts";
+import { type ImportedDefinition, importDefinition } from "../../shared/importDefinition.ts";
 import { isAcceptableKey } from "../../shared/secrets.ts";
 import { builtInComponents } from "../store/builtInComponents.ts";
 import type { ComponentParts } from "../store/componentParts.ts";

@@ -1,5 +1,5 @@
 /** Publishing: a draft becomes the next version, with flows and organization keys of its own. */
-import { importDefinition } from "../../shared/definition.ts";
+import { importDefinition } from "../../shared/importDefinition.ts";
 import { newId } from "../../shared/ids.ts";
 import { publishProblems } from "../../shared/publishRules.ts";
 import { isValidKey, keysOf } from "./apiKeys.ts";

@@ -5,8 +5,9 @@ import yazl from "yazl";
 import type { RunContext } from "../../data-plane/contexts.ts";
 import { createRunner, type Run, type Runner } from "../../data-plane/runs.ts";
 import { readConfig } from "../../shared/config.ts";
-import { type Definition, importDefinition } from "../../shared/definition.ts";
+import type { Definition } from "../../shared/definition.ts";
 import { newId } from "../../shared/ids.ts";
+import { importDefinition } from "../../shared/importDefinition.ts";
 import { type MasterKey, seal } from "../../shared/secrets.ts";
 
 const masterKey: MasterKey = { keys: [Buffer.alloc(32, 7)] };

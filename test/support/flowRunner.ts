@@ -12,8 +12,9 @@ import {
   type RunOutcome,
 } from "../../data-plane/runs.ts";
 import { readConfig } from "../../shared/config.ts";
-import { type Definition, importDefinition } from "../../shared/definition.ts";
+import type { Definition } from "../../shared/definition.ts";
 import { newId } from "../../shared/ids.ts";
+import { importDefinition } from "../../shared/importDefinition.ts";
 import type { LogReport, SectionReport, StepReport, StoredRequest } from "../../shared/reports.ts";
 import { type MasterKey, seal, sha256Hex } from "../../shared/secrets.ts";
 

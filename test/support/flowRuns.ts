@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { decode } from "@msgpack/msgpack";
 import { stringify } from "yaml";
-import { type Definition, importDefinition } from "../../shared/definition.ts";
+import type { Definition } from "../../shared/definition.ts";
+import { importDefinition } from "../../shared/importDefinition.ts";
 import type { StepReport } from "../../shared/reports.ts";
 import { type Recorded, runFlow, startRunner } from "./flowRunner.ts";
 
