@@ -77,6 +77,9 @@ let hiddenIds: string[];
 /** One of each type of each of their owners. */
 let hiddenSamples: string[];
 
+/** What the walks of all queries were answered, before anything was changed. */
+const walked = new Map<Role, string[]>();
+
 beforeAll(async () => {
   plane = await testControlPlane();
   schema = buildClientSchema(await plane.api(getIntrospectionQuery()));
@@ -103,6 +106,7 @@ describe("a customer's user", () => {
     "reads its own customer and nothing of another one by any query (%s)",
     async (role) => {
       const answers = await walkQueries(role);
+      walked.set(role, answers);
       const text = answers.join("\n");
       for (const own of ["MINE-5d3a", mine.customer, mine.instance, ...mine.executions, ...mine.keys]) {
         expect([own, text.includes(own)]).toEqual([own, true]);
@@ -158,7 +162,7 @@ describe("a customer's user", () => {
   );
 
   test("gets the same answers, counts and errors among them, when the other customer grows", async () => {
-    const before = await walkQueries("CUSTOMER_ADMIN");
+    const before = walked.get("CUSTOMER_ADMIN") ?? (await walkQueries("CUSTOMER_ADMIN"));
     const more = await report(other, theirs);
     other.executions.push(...more.executions);
     other.parts.push(...more.parts);

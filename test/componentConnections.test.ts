@@ -1,7 +1,7 @@
 /** Connections and data sources of a component of one's own, in a low-code integration. */
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import type { BuiltComponent } from "../shared/scripts/bundleIntegration.ts";
 import { importBuilt, publishDraft } from "../shared/scripts/publishIntegration.ts";
 import {
@@ -13,7 +13,7 @@ import {
   newInstance,
 } from "./support/configuredInstance.ts";
 import { buildFixture } from "./support/fixtures.ts";
-import { bootPlanes, type TestPlanes } from "./support/planes.ts";
+import { planesOfFile } from "./support/planesOfFile.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
 
 const component = "{ key: switchyard-fixture-shop, version: LATEST, isPublic: false }";
@@ -47,10 +47,9 @@ flows:
 `;
 
 describe("a component of one's own", () => {
-  let planes: TestPlanes;
+  const planes = planesOfFile();
   let versionId: string;
   beforeAll(async () => {
-    planes = await bootPlanes();
     const folder = await buildFixture("shop-component");
     const loaded = createRequire(import.meta.url)(join(folder, "index.js")).default as BuiltComponent;
     const display = { label: loaded.display.label, description: loaded.display.description };
@@ -61,7 +60,6 @@ describe("a component of one's own", () => {
     });
     versionId = (await publishDraft(planes.api, integrationId, "first")).versionId;
   });
-  afterAll(() => planes?.stop());
 
   test("is called with its connection, hidden defaults and templates included", async () => {
     const id = await newInstance(planes, versionId, await newCustomer(planes, "shopper"), [

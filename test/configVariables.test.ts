@@ -1,5 +1,5 @@
 /** Config variables of every type: what may be set, and what flow code is given. Real planes, real spectral. */
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { cronProblem, scheduleOfConfigVar, timeZoneProblem } from "../shared/configSchedule.ts";
 import { DefinitionError } from "../shared/definition.ts";
 import { importDefinition } from "../shared/importDefinition.ts";
@@ -12,7 +12,7 @@ import {
   newCustomer,
   newInstance,
 } from "./support/configuredInstance.ts";
-import { bootPlanes, type TestPlanes } from "./support/planes.ts";
+import { planesOfFile } from "./support/planesOfFile.ts";
 import { publishFixture } from "./support/publishAndDeploy.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
 
@@ -20,13 +20,11 @@ const acme = connectionInput("Acme", { username: "someone", password: "hidden-pa
 const warehouse = { key: "Warehouse", value: "york" };
 
 describe("config variables", () => {
-  let planes: TestPlanes;
+  const planes = planesOfFile();
   let versionId: string;
   beforeAll(async () => {
-    planes = await bootPlanes();
     versionId = (await publishFixture(planes, "configured")).versionId;
   });
-  afterAll(() => planes?.stop());
 
   const seenBy = async (url: string) => (await sendWebhook(url, { body: {} })).json.configVars;
 

@@ -1,7 +1,7 @@
 /** Connections: sealed at rest, shown to flow code only, with what their component declares. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { configMigrations } from "../control-plane/store/migrations.ts";
 import { migrate, openSqlite } from "../shared/sqlite.ts";
 import {
@@ -15,7 +15,7 @@ import {
 } from "./support/configuredInstance.ts";
 import { endedExecution } from "./support/executionRecord.ts";
 import { graphql } from "./support/graphql.ts";
-import { bootPlanes, type TestPlanes } from "./support/planes.ts";
+import { planesOfFile } from "./support/planesOfFile.ts";
 import { publishFixture } from "./support/publishAndDeploy.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
 import { newTemporaryFolder, removeFolder } from "./support/temporaryFolder.ts";
@@ -24,19 +24,17 @@ const password = "a-password-nobody-sees";
 const acme = connectionInput("Acme", { username: "someone-known", password });
 
 describe("a connection", () => {
-  let planes: TestPlanes;
+  const planes = planesOfFile();
   let versionId: string;
   let customer: string;
   let id: string;
   let url: string;
   beforeAll(async () => {
-    planes = await bootPlanes();
     versionId = (await publishFixture(planes, "configured")).versionId;
     customer = await newCustomer(planes, "connected");
     id = await newInstance(planes, versionId, customer, [acme, { key: "Warehouse", value: "york" }]);
     url = (await deploy(planes, id)).url;
   });
-  afterAll(() => planes?.stop());
 
   const files = (): string =>
     ["control/config.db", "control/config.db-wal"]

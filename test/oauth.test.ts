@@ -13,7 +13,7 @@ import {
 } from "./support/configuredInstance.ts";
 import { endedExecution } from "./support/executionRecord.ts";
 import { type OAuthServer, startOAuthServer } from "./support/oauthServer.ts";
-import { bootPlanes, type TestPlanes } from "./support/planes.ts";
+import { planesOfFile } from "./support/planesOfFile.ts";
 import { publishFixture } from "./support/publishAndDeploy.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
 import { waitFor } from "./support/waitFor.ts";
@@ -22,19 +22,15 @@ const account = "Acme Account";
 const client = "Acme Client";
 
 describe("an OAuth 2.0 connection", () => {
-  let planes: TestPlanes;
+  const planes = planesOfFile();
   let server: OAuthServer;
   let versionId: string;
   let customers = 0;
   beforeAll(async () => {
     server = await startOAuthServer();
-    planes = await bootPlanes();
     versionId = (await publishFixture(planes, "oauth")).versionId;
   });
-  afterAll(async () => {
-    await planes?.stop();
-    await server?.stop();
-  });
+  afterAll(() => server?.stop());
   beforeEach(() => {
     Object.assign(server.settings, {
       expiresInSeconds: 3_600,

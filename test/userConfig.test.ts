@@ -13,7 +13,7 @@ import {
 } from "./support/configuredInstance.ts";
 import { graphql } from "./support/graphql.ts";
 import { type OAuthServer, startOAuthServer } from "./support/oauthServer.ts";
-import { bootPlanes, type TestPlanes } from "./support/planes.ts";
+import { planesOfFile } from "./support/planesOfFile.ts";
 import { publishFixture } from "./support/publishAndDeploy.ts";
 import { sendWebhook } from "./support/sendWebhook.ts";
 import { waitFor } from "./support/waitFor.ts";
@@ -24,7 +24,7 @@ interface TestUser {
 }
 
 describe("user-level config", () => {
-  let planes: TestPlanes;
+  const planes = planesOfFile();
   let server: OAuthServer;
   let id: string;
   let url: string;
@@ -32,7 +32,6 @@ describe("user-level config", () => {
   let bob: TestUser;
   beforeAll(async () => {
     server = await startOAuthServer();
-    planes = await bootPlanes();
     const { versionId } = await publishFixture(planes, "user-config");
     const customer = await newCustomer(planes, "with-users");
     ada = await newUser(customer, "ada");
@@ -40,10 +39,7 @@ describe("user-level config", () => {
     id = await newInstance(planes, versionId, customer);
     url = (await deploy(planes, id)).url;
   });
-  afterAll(async () => {
-    await planes?.stop();
-    await server?.stop();
-  });
+  afterAll(() => server?.stop());
 
   async function newUser(customer: string, externalId: string): Promise<TestUser> {
     const { customerRoles } = await api(planes, "query { customerRoles { id name } }");
