@@ -1,6 +1,7 @@
 /** Publishing: a draft becomes the next version, with flows and organization keys of its own. */
-import { importDefinition } from "../../shared/importDefinition.ts";
+
 import { newId } from "../../shared/ids.ts";
+import { importDefinition } from "../../shared/importDefinition.ts";
 import { publishProblems } from "../../shared/publishRules.ts";
 import { isValidKey, keysOf } from "./apiKeys.ts";
 import { readDefinition } from "./configuredVersions.ts";
