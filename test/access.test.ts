@@ -8,12 +8,15 @@ import {
   isInputObjectType,
   isRequiredArgument,
 } from "graphql";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { newId, parseNodeId, toNodeId } from "../shared/ids.ts";
 import type { ExecutionEvent, RejectionEvent, StoredRequest } from "../shared/reports.ts";
 import { type TestControlPlane, testControlPlane } from "./support/controlPlane.ts";
 import { type GraphqlAnswer, rawGraphql } from "./support/graphql.ts";
 import { rootDocument, selectionOf, valueFor } from "./support/schemaWalk.ts";
+
+// A walk is thousands of queries: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** In everything of the other customer, and of the organization, that a customer must not see. */
 const theirs = "THEIRS-7c1f";
