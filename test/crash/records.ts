@@ -6,6 +6,7 @@ export interface RecordRow {
   id: string;
   status: string;
   errorCode: string | null;
+  error: string | null;
   attempt: number;
   startedAt: string;
   endedAt: string | null;
@@ -35,7 +36,7 @@ const executionsOf = (planes: Reader, integrationId: string, sinceMs: number) =>
     planes,
     `query ($integration: ID!, $since: DateTime, $after: String) {
       page: executionResults(integration: $integration, startedAt_Gte: $since, first: 100, after: $after) {
-        nodes { id status errorCode attempt startedAt endedAt } pageInfo { hasNextPage endCursor }
+        nodes { id status errorCode error attempt startedAt endedAt } pageInfo { hasNextPage endCursor }
       }
     }`,
     { integration: integrationId, since: new Date(sinceMs).toISOString() },

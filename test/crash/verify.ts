@@ -56,7 +56,7 @@ export async function verify(site: Site, load: Load, sinceMs: number, recordedBe
       row.status !== expectation.status ||
       (expectation.errorCodes !== null && !expectation.errorCodes.includes(row.errorCode ?? ""))
     )
-      faults.push(`${id}: ${row.status} ${row.errorCode}, not ${JSON.stringify(expectation)}`);
+      faults.push(`${id}: ${row.status} ${row.errorCode} (${row.error}), not ${JSON.stringify(expectation)}`);
     else if (row.status === "SUCCEEDED" && !ended.has(id)) faults.push(`${id}: succeeded without having run`);
   }
   if (new Set(load.promised.map(({ id }) => id)).size !== load.promised.length)
