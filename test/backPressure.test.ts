@@ -102,6 +102,7 @@ describe("one customer's flood", () => {
   // One narrow thread.
   beforeAll(() =>
     restartWith(site, {
+      SWITCHYARD_JOURNAL_ENTRIES_MAX: "100000",
       SWITCHYARD_JOURNAL_BYTES_MAX: String(1024 ** 3),
       SWITCHYARD_RUN_THREADS: "1",
       SWITCHYARD_RUNS_PER_THREAD_MAX: String(slots),
@@ -132,6 +133,7 @@ describe("one customer's flood", () => {
 test("no instance has more runs at once than its limit, and each has its own", async () => {
   const limit = 3;
   await restartWith(site, {
+    SWITCHYARD_JOURNAL_ENTRIES_MAX: "100000",
     SWITCHYARD_JOURNAL_BYTES_MAX: String(1024 ** 3),
     SWITCHYARD_RUN_THREADS: "2",
     SWITCHYARD_RUNS_PER_THREAD_MAX: "16",
