@@ -6,7 +6,6 @@ import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { flowEnvironment } from "../shared/config.ts";
 import { messageOf } from "../shared/errors.ts";
-import { moduleOptions } from "../shared/moduleOptions.ts";
 import type { LastWord } from "./runtime/lastWords.ts";
 import type { FromThread, ToThread } from "./runtime/messages.ts";
 import { encodeRuns } from "./runtime/runBatch.ts";
@@ -32,7 +31,7 @@ export function startRunProcess({ onMessage, onExit, ...options }: ThreadOptions
     serialization: "advanced",
     // None of the server's own: what flow code sees is this, and it is the whole of the process.
     env: flowEnvironment(options.outbound.proxy !== undefined),
-    execArgv: moduleOptions,
+    execArgv: ["--disable-warning=ExperimentalWarning"],
     stdio: ["ignore", "ignore", "ignore", "ipc"],
   });
   let isOver = false;

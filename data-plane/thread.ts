@@ -2,7 +2,6 @@
 import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 import { flowEnvironment } from "../shared/config.ts";
 import { messageOf } from "../shared/errors.ts";
-import { moduleOptions } from "../shared/moduleOptions.ts";
 import type { OutboundSettings } from "../shared/outbound.ts";
 import { beatsOf, type LastWord, newLastWords, readLastWords, takenOf } from "./runtime/lastWords.ts";
 import type { FromThread, ThreadStart, ToThread } from "./runtime/messages.ts";
@@ -54,7 +53,7 @@ export function startThread(options: ThreadOptions): Thread {
     workerData: start,
     transferList: [port2],
     env: flowEnvironment(options.outbound.proxy !== undefined),
-    execArgv: moduleOptions,
+    execArgv: ["--disable-warning=ExperimentalWarning"],
     // The young generation stays as it is: with 64 MB of it no-op runs took a fifth less CPU, and flow code that fills
     // a small heap took the whole process down instead of its thread.
     resourceLimits: { maxOldGenerationSizeMb: options.memoryMb },
