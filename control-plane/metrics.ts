@@ -41,7 +41,6 @@ interface Measured {
 const prefix = "switchyard_control_";
 const requestBuckets = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 /** Finer costs an idle process more wake-ups, and tells no more of delays that anyone would notice. */
-/** Each look wakes the process, also an idle one. */
 const eventLoopResolutionMs = 100;
 
 export function createMetrics(measured: Measured): ControlMetrics {

@@ -209,7 +209,7 @@ async function nextPage(controlPlane: ControlPlane, epoch: string, since: number
 }
 
 /** Some 5 ms each: the main thread has webhooks to run meanwhile, and a turn of it may take ten times as long. */
-const sliceChanges = 250;
+export const sliceChanges = 250;
 
 async function addInSlices(update: ReplicaUpdate, changes: readonly FeedChange[]): Promise<void> {
   for (let at = 0; at < changes.length; at += sliceChanges) {

@@ -6,6 +6,7 @@
 import { Agent as PlainAgent, request as plainRequest } from "node:http";
 import { Agent as TlsAgent, request as tlsRequest } from "node:https";
 import { text } from "node:stream/consumers";
+import { makeRoom } from "./journal/batch.ts";
 
 export interface JsonPosts {
   /** Resolves with the answer's status and text; rejects where there is none within the time. */
@@ -28,29 +29,23 @@ export function createJsonPosts(url: string): JsonPosts {
   const agent = isTls ? new TlsAgent({ keepAlive: true }) : new PlainAgent({ keepAlive: true });
   const free: Buffer[] = [];
 
-  const write = (texts: Iterable<string>): { buffer: Buffer; bytes: number } => {
-    let buffer = free.pop() ?? Buffer.allocUnsafeSlow(leastBytes);
-    let bytes = 0;
+  const write = (texts: Iterable<string>): { buffer: Buffer; used: number } => {
+    const body = { buffer: free.pop() ?? Buffer.allocUnsafeSlow(leastBytes), used: 0 };
     for (const piece of texts) {
-      const most = bytes + 3 * piece.length;
-      if (most > buffer.length) {
-        const grown = Buffer.allocUnsafeSlow(Math.max(most, 2 * buffer.length));
-        buffer.copy(grown, 0, 0, bytes);
-        buffer = grown;
-      }
-      bytes += buffer.write(piece, bytes, "utf8");
+      makeRoom(body, 3 * piece.length, Number.POSITIVE_INFINITY);
+      body.used += body.buffer.write(piece, body.used, "utf8");
     }
-    return { buffer, bytes };
+    return body;
   };
 
   return {
     async post(texts, headers, timeoutMs) {
-      const { buffer, bytes } = write(texts);
+      const { buffer, used } = write(texts);
       const answer = await new Promise<{ status: number; text: string }>((resolve, reject) => {
         const sent = request(target, {
           method: "POST",
           agent,
-          headers: { ...headers, "content-type": "application/json", "content-length": bytes },
+          headers: { ...headers, "content-type": "application/json", "content-length": used },
           signal: AbortSignal.timeout(timeoutMs),
         });
         sent.once("error", reject);
@@ -60,7 +55,7 @@ export function createJsonPosts(url: string): JsonPosts {
             reject,
           );
         });
-        sent.end(buffer.subarray(0, bytes));
+        sent.end(buffer.subarray(0, used));
       });
       // Not after a failure: the socket may hold it yet.
       if (buffer.length <= keptBytesMax && free.length < keptMax) free.push(buffer);

@@ -45,7 +45,6 @@ export interface DataMetrics {
 
 const prefix = "switchyard_data_";
 /** As the control plane's. */
-/** Each look wakes the process, also an idle one. */
 const eventLoopResolutionMs = 100;
 /** A thread that does not answer by then is left out. */
 const ingressTimeoutMs = 2_000;

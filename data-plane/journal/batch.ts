@@ -22,7 +22,11 @@ export const newBatch = <Done>(): Batch<Done> => ({
 });
 
 /** Makes room for `bytes` more; false where the batch would outgrow `bytesMax` (a lone record always fits). */
-export function makeRoom(batch: Batch<unknown>, bytes: number, bytesMax: number): boolean {
+export function makeRoom(
+  batch: Pick<Batch<unknown>, "buffer" | "used">,
+  bytes: number,
+  bytesMax: number,
+): boolean {
   const needed = batch.used + bytes;
   if (needed <= batch.buffer.length) return true;
   if (needed > bytesMax && batch.used > 0) return false;

@@ -241,9 +241,9 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     target.speaksOf.add(segment);
   };
 
-  /** What was to stand in `target` may come to stand in another segment, which then speaks of the same ones. */
   /** What is to be written again soon. */
   const postponed = new Set<() => void>();
+  /** What was to stand in `target` may come to stand in another segment, which then speaks of the same ones. */
   const later = (target: Segment, write: () => void) => {
     const again = () => {
       clearTimeout(timer);

@@ -4,7 +4,6 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { moduleOptions } from "../moduleOptions.ts";
 
 export type PlaneName = "control-plane" | "data-plane";
 
@@ -41,6 +40,13 @@ const startTimeoutMs = 60_000;
 const readyPollMs = 50;
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
+/** As in the scripts of package.json, too: see keepStripped.mjs. */
+const moduleOptions = [
+  // It calls taking types away an experiment.
+  "--disable-warning=ExperimentalWarning",
+  "--import",
+  new URL("../keepStripped.mjs", import.meta.url).href,
+];
 /**
  * As in the scripts of package.json. Control plane: with a larger young generation what a batch of reports needs is not
  * promoted. Data plane: a collection that is shared among threads waits for all of them to get a turn, and on two

@@ -12,6 +12,7 @@ import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { createEndpoints } from "../../data-plane/endpoints.ts";
+import { sliceChanges } from "../../data-plane/feedClient.ts";
 import { openReplicaReader } from "../../data-plane/replica/reader.ts";
 import { openReplicaWriter } from "../../data-plane/replica/writer.ts";
 import type { FeedChange, InstanceEntity } from "../../shared/feed.ts";
@@ -62,8 +63,6 @@ const { values } = parseArgs({
 });
 
 const warn = (message: string) => console.error(message);
-/** As the feed client does it. */
-const sliceChanges = 250;
 const lookupsOfRound = 50_000;
 const rounds = 5;
 const chunk = 1_000;
