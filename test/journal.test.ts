@@ -1,7 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { weightOf } from "../data-plane/journal/bounds.ts";
+import { newJournalBounds, weightOf } from "../data-plane/journal/bounds.ts";
 import { JournalDamageError, JournalFullError } from "../data-plane/journal/errors.ts";
 import { newId } from "../shared/ids.ts";
 import { openSqlite } from "../shared/sqlite.ts";
@@ -275,6 +276,34 @@ describe("the journal", () => {
     expect(pair.log.stats()).toMatchObject({ rows: 500 });
     expect(pair.log.stats().commits).toBeLessThan(50);
     await pair.close();
+  });
+});
+
+describe("an ingress log", () => {
+  test("tells of appends in their order, and of how far it is on disk only forward, with several writes under way", async () => {
+    const told: { file: string; upTo: number }[] = [];
+    const log = await openTestLog(temporaryFolder(), {
+      segmentBytes: { least: 256 * 1024, most: 256 * 1024 },
+      onSynced: (file, upTo) => void told.push({ file, upTo }),
+    });
+    const bounds = newJournalBounds({ entriesMax: 1_000_000, bytesMax: 1024 ** 3 });
+    const appended: number[] = [];
+    const answered: number[] = [];
+    const appends: Promise<void>[] = [];
+    for (let burst = 0; burst < 400; burst++) {
+      for (let left = Math.floor(Math.random() ** 3 * 30) + 1; left > 0; left--) {
+        const number = appended.push(appended.length);
+        appends.push(accept({ log, bounds }, Buffer.alloc(500)).then(() => void answered.push(number - 1)));
+      }
+      await (Math.random() < 0.5 ? sleep(Math.random() * 2) : new Promise(setImmediate));
+    }
+    await Promise.all(appends);
+    await log.close();
+    expect(answered).toEqual(appended);
+    const places = told.map(({ file, upTo }) => Number(file.split(".")[2]) * 2 ** 32 + upTo);
+    expect(places).toEqual([...places].sort((a, b) => a - b));
+    expect(new Set(told.map(({ file }) => file)).size).toBeGreaterThan(3);
+    expect(told).toHaveLength(log.stats().commits);
   });
 });
 

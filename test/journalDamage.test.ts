@@ -38,6 +38,7 @@ import {
   writeItems,
   writeRejection,
 } from "../data-plane/journal/records.ts";
+import { scanSegment } from "../data-plane/journal/scan.ts";
 import { newId } from "../shared/ids.ts";
 import { accept, bodyTextOf, endEntry, metaOf, openPair, openTestJournal } from "./support/journals.ts";
 import { newTemporaryFolder, removeFolder, temporaryFolder } from "./support/temporaryFolder.ts";
@@ -53,7 +54,11 @@ const newEntry: fc.Arbitrary<NewEntry> = fc.record({
   metaJson: fc.json(),
   body,
 });
-const stamp = fc.record({ salt: fc.integer({ min: 1, max: 2 ** 32 - 1 }), commit: fc.nat() });
+const stamp = fc.record({
+  salt: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
+  commit: fc.nat(),
+  underWay: fc.integer({ min: 0, max: 2 ** 16 - 1 }),
+});
 
 describe("a record", () => {
   test("of an entry reads back as it was written, and a change of any of its bytes is noticed", () => {
@@ -295,6 +300,41 @@ describe("a journal whose files were changed", () => {
     expect(opened.journal.stats().damaged).toBe(0);
     expect(opened.lines).toMatchObject([{ level: "warn", fields: { file } }]);
     await opened.journal.close();
+  });
+
+  test("takes the last two writes, where both were under way, for that, and an earlier one for damage", async () => {
+    const salt = newSalt();
+    const recordOf = (stamp: { commit: number; underWay: number }): Buffer => {
+      const entry: NewEntry = {
+        id: newId(),
+        fairKey: "f",
+        generation: 1,
+        acceptedAtMs: 0,
+        isWaiting: false,
+        metaJson: "{}",
+        body: null,
+      };
+      const buffer = Buffer.alloc(entryBytesMax(entry));
+      return buffer.subarray(0, writeEntry(buffer, 0, { salt, ...stamp }, entry, null, 0));
+    };
+    const gapsOf = async (stamps: { commit: number; underWay: number; isLost?: boolean }[]) => {
+      const bytes = Buffer.concat(
+        stamps.map((stamp) => (stamp.isLost ? Buffer.alloc(recordOf(stamp).length) : recordOf(stamp))),
+      );
+      const { gaps } = await scanSegment(bytes, 0, salt, false, () => {});
+      return gaps.map(({ isUnfinished }) => (isUnfinished ? "unfinished" : "damaged"));
+    };
+    const first = { commit: 1, underWay: 0 };
+    const lost = { commit: 2, underWay: 0, isLost: true };
+    expect(await gapsOf([first, lost, { commit: 3, underWay: 1 }])).toEqual(["unfinished"]);
+    expect(await gapsOf([first, lost, { commit: 3, underWay: 0 }])).toEqual(["damaged"]);
+    expect(await gapsOf([first, lost, { commit: 3, underWay: 1 }, { commit: 4, underWay: 1 }])).toEqual([
+      "damaged",
+    ]);
+    expect(await gapsOf([first, { ...first, isLost: true }, first])).toEqual(["unfinished"]);
+    expect(await gapsOf([first, { ...first, isLost: true }, first, { commit: 2, underWay: 0 }])).toEqual([
+      "damaged",
+    ]);
   });
 
   test("puts a file of a later release's format aside", async () => {

@@ -7,6 +7,8 @@ export interface Batch<Done> {
   /** Of the segment that it is written to. */
   salt: number;
   commit: number;
+  /** See `Stamp`. */
+  underWay: number;
 }
 
 const leastBytes = 256 * 1024;
@@ -19,6 +21,7 @@ export const newBatch = <Done>(): Batch<Done> => ({
   callbacks: [],
   salt: 0,
   commit: 0,
+  underWay: 0,
 });
 
 /** Makes room for `bytes` more; false where the batch would outgrow `bytesMax` (a lone record always fits). */

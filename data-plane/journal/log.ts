@@ -1,7 +1,7 @@
 /**
- * The log of an ingress thread: accepted requests and kept refusals, on disk before `done` is called. One write
- * at a time, to a file opened with O_DSYNC whose blocks are there already; what comes meanwhile gathers for the
- * next write, which begins when that one ends. No timers, no waiting for fuller batches.
+ * The log of an ingress thread: accepted requests and kept refusals, on disk before `done` is called. Two writes
+ * at a time at most, to a file opened with O_DSYNC whose blocks are there already; what comes meanwhile gathers for
+ * the next write, which begins when one of them ends. No timers, no waiting for fuller batches.
  */
 import { write as writeFile, writeSync } from "node:fs";
 import { truncate } from "node:fs/promises";
@@ -82,6 +82,21 @@ const retryAfterMs = 100;
 /** A next file that could not be made ready is tried again while the present one is still good. */
 const prepareAgainAfterMs = 1000;
 
+/**
+ * With one at a time the thread has nothing to do while a disk syncs and all senders wait for it; a third one makes
+ * batches smaller and no more of it.
+ */
+const flightsMax = 2;
+
+/** A batch on its way to disk. */
+interface Flight {
+  batch: Batch<Done>;
+  /** Where in the file. */
+  at: number;
+  startedAtMs: number;
+  end: "none" | "written" | Error;
+}
+
 /** The file after the present one. Its salt is known before it is there. */
 interface NextSegment {
   salt: number;
@@ -99,18 +114,22 @@ export async function openLog(options: LogOptions): Promise<Log> {
   const stats = { commits: 0, rows: 0, bytes: 0, failures: 0, sync: newSyncTimes() };
 
   let current: ReadySegment | null = null;
+  /** The present file is on disk up to here, and handed out to be written up to `end`. */
   let position = 0;
+  let end = 0;
   let next: NextSegment = nextAfter(0);
   let bytesWished = segmentBytes.least;
   let gathering: Batch<Done> = newBatch();
-  let flying: Batch<Done> = newBatch();
+  const spares: Batch<Done>[] = [];
+  /** Oldest first. */
+  const flights: Flight[] = [];
+  /** One of them has failed: no other one begins before it is known what became of all. */
+  let isFailing = false;
   let commit = 0;
-  let isWriting = false;
   let isScheduled = false;
   let isClosing = false;
   let failingSinceMs: number | null = null;
   let attemptedAtMs = -Infinity;
-  let startedAtMs = 0;
   const pace = createPace();
   let storing = 0;
   let preparing: Promise<void> | null = null;
@@ -139,7 +158,7 @@ export async function openLog(options: LogOptions): Promise<Log> {
         // A disk that is nearly full may have room for less.
         bytesWished = segmentBytes.least;
         stats.failures++;
-        if (isWriting || gathering.used === 0 || gathering.salt !== wanted.salt) {
+        if (flights.length > 0 || gathering.used === 0 || gathering.salt !== wanted.salt) {
           onNotice("warn", { file: name, reason: messageOf(error) }, "the journal's next file can't be made");
         } else {
           refuse(takeCallbacks(gathering), error);
@@ -152,16 +171,16 @@ export async function openLog(options: LogOptions): Promise<Log> {
   /** What gathers goes to the present file while that has room. */
   function stampOf(batch: Batch<Done>): Stamp {
     if (batch.used === 0) {
-      const end = position + (isWriting ? flying.used : 0);
       const isFull = current === null || end + sparedBytes > current.bytes;
       batch.salt = isFull ? next.salt : current!.salt;
       batch.commit = ++commit;
+      batch.underWay = flights.length;
     }
     return batch;
   }
 
   function schedule(): void {
-    if (isWriting || isScheduled) return;
+    if (flights.length === flightsMax || isScheduled) return;
     isScheduled = true;
     setImmediate(() => {
       isScheduled = false;
@@ -169,12 +188,14 @@ export async function openLog(options: LogOptions): Promise<Log> {
     });
   }
 
-  function begin(): void {
-    if (isWriting || gathering.used === 0) {
+  function begin(mayBlock = true): void {
+    if (gathering.used === 0 || flights.length === flightsMax || isFailing) {
       settle();
       return;
     }
     if (gathering.salt !== current?.salt) {
+      // A file is whole before the next one begins.
+      if (flights.length > 0) return;
       if (next.ready === null) {
         prepare();
         return;
@@ -182,67 +203,84 @@ export async function openLog(options: LogOptions): Promise<Log> {
       current?.handle.close().catch(() => {});
       current = next.ready;
       position = recordsFrom;
+      end = recordsFrom;
       next = nextAfter(next.number);
     }
-    [gathering, flying] = [flying, gathering];
-    isWriting = true;
-    startedAtMs = performance.now();
+    const flight: Flight = { batch: gathering, at: end, startedAtMs: performance.now(), end: "none" };
+    end += gathering.used;
+    flights.push(flight);
+    gathering = spares.pop() ?? newBatch();
     prepareAhead();
-    if (pace.mayBlock()) writeBlocking(current!);
-    else write(current!, 0);
+    const isBlocking = mayBlock && flights.length === 1 && pace.mayBlock(flight.batch.callbacks.length);
+    if (isBlocking) writeBlocking(current!, flight);
+    else write(current!, flight, 0);
   }
 
   function prepareAhead(): void {
     if (!isClosing && performance.now() - next.failedAtMs > prepareAgainAfterMs) prepare();
   }
 
-  function writeBlocking(segment: ReadySegment): void {
-    const { buffer, used } = flying;
+  function writeBlocking(segment: ReadySegment, flight: Flight): void {
+    const { buffer, used } = flight.batch;
     try {
-      for (let at = 0; at < used; ) {
-        at += writeSync(segment.handle.fd, buffer, at, used - at, position + at);
+      for (let from = 0; from < used; ) {
+        from += writeSync(segment.handle.fd, buffer, from, used - from, flight.at + from);
       }
+      pace.noteBlocked(performance.now() - flight.startedAtMs);
+      flight.end = "written";
     } catch (error) {
-      failed(segment, error as Error);
-      return;
+      flight.end = error as Error;
     }
-    committed(segment);
+    conclude(segment);
   }
 
-  function write(segment: ReadySegment, from: number): void {
-    const { buffer, used } = flying;
-    writeFile(segment.handle.fd, buffer, from, used - from, position + from, (error, written) => {
-      if (error !== null) failed(segment, error);
-      else if (from + written < used) write(segment, from + written);
-      else committed(segment);
+  function write(segment: ReadySegment, flight: Flight, from: number): void {
+    const { buffer, used } = flight.batch;
+    writeFile(segment.handle.fd, buffer, from, used - from, flight.at + from, (error, written) => {
+      if (error === null && from + written < used) {
+        write(segment, flight, from + written);
+        return;
+      }
+      flight.end = error ?? "written";
+      conclude(segment);
     });
   }
 
-  function committed(segment: ReadySegment): void {
-    const { used } = flying;
-    position += used;
-    const callbacks = takeCallbacks(flying);
-    const tookMs = performance.now() - startedAtMs;
-    pace.note(tookMs);
-    noteSync(stats.sync, tookMs);
+  /** In their order: a batch is on disk for those who wait only when all before it are. */
+  function conclude(segment: ReadySegment): void {
+    while (flights[0]?.end === "written") committed(segment, flights.shift()!);
+    const error = flights.map((flight) => flight.end).find((how) => how instanceof Error);
+    if (error === undefined) return;
+    isFailing = true;
+    if (flights.every((flight) => flight.end !== "none")) failed(segment, error);
+  }
+
+  function committed(segment: ReadySegment, { batch, startedAtMs }: Flight): void {
+    position += batch.used;
+    stats.bytes += batch.used;
+    const callbacks = takeCallbacks(batch);
+    spares.push(batch);
+    noteSync(stats.sync, performance.now() - startedAtMs);
     stats.commits++;
     stats.rows += callbacks.length;
-    stats.bytes += used;
     if (failingSinceMs !== null) {
       onNotice("info", { log: name }, "the journal takes webhooks again");
       failingSinceMs = null;
     }
     const upTo = position;
-    isWriting = false;
-    begin();
+    // One that blocked would be on disk, and told of, before this one.
+    begin(false);
     for (const done of callbacks) done(null);
     onSynced(segment.file, upTo);
   }
 
-  /** After a failed write nothing more is trusted to its file: what was synced of it stays, the rest is cut off. */
+  /**
+   * After a failed write nothing more is trusted to its file: what was synced before it stays, the rest is cut off,
+   * also what was written behind it.
+   */
   function failed(segment: ReadySegment, error: Error): void {
     stats.failures++;
-    isWriting = false;
+    isFailing = false;
     const upTo = position;
     current = null;
     segment.handle
@@ -250,7 +288,11 @@ export async function openLog(options: LogOptions): Promise<Log> {
       .catch(() => {})
       .then(() => truncate(join(folder, segment.file), upTo))
       .catch(() => {});
-    const refused = takeCallbacks(flying);
+    const refused = flights.flatMap(({ batch }) => {
+      spares.push(batch);
+      return takeCallbacks(batch);
+    });
+    flights.length = 0;
     if (gathering.used > 0 && gathering.salt === segment.salt) refused.push(...takeCallbacks(gathering));
     refuse(refused, error);
     begin();
@@ -317,7 +359,7 @@ export async function openLog(options: LogOptions): Promise<Log> {
   }
 
   function settle(): void {
-    if (isClosing && !isWriting && gathering.used === 0 && storing === 0) whenIdle?.();
+    if (isClosing && flights.length === 0 && gathering.used === 0 && storing === 0) whenIdle?.();
   }
 
   const appendEntry = (entry: NewEntry, digest: string | null, done: Done) => {
@@ -344,6 +386,7 @@ export async function openLog(options: LogOptions): Promise<Log> {
   });
   bytesWished *= 2;
   position = recordsFrom;
+  end = recordsFrom;
   next = nextAfter(next.number);
   prepare();
 

@@ -248,7 +248,7 @@ export async function openOwnLog(options: OwnLogOptions): Promise<OwnLog> {
       const at = batch.used;
       let end: number;
       try {
-        end = write(batch.buffer, at, { salt, commit });
+        end = write(batch.buffer, at, { salt, commit, underWay: 0 });
       } catch (error) {
         placed(error as Error, null);
         return;

@@ -10,7 +10,8 @@
  * behind the last record is never taken for a record. Then come the records, each at a multiple of 8:
  *
  *   0 u32 mark (the salt)   4 u32 CRC-32 of everything that follows, seeded with the salt   8 u32 length in bytes,
- *   without padding   12 u32 number of the write (commit) it was part of   16 u8 type   17 u8 flags   18 u16 zero
+ *   without padding   12 u32 number of the write (commit) it was part of   16 u8 type   17 u8 flags   18 u16 how many
+ *   writes before that one were still under way when it began to gather
  *
  *   ENTRY      20 f64 acceptedAtMs   28 u32 generation   32 u32 weight in KB   36 u32 attempt   40 u32 crashes
  *              44 u32 bytes of the meta   48 u32 bytes of the body   52 u16 of the id   54 u16 of the fair key
@@ -67,6 +68,8 @@ export const newSalt = (): number => randomInt(1, 2 ** 32 - 1);
 export interface Stamp {
   salt: number;
   commit: number;
+  /** Commits before this one that were not known to be on disk when it got its first record. */
+  underWay: number;
 }
 
 /** An entry as it is appended. */
@@ -294,8 +297,7 @@ function seal(buffer: Buffer, at: number, end: number, stamp: Stamp, type: numbe
   buffer.writeUInt32LE(stamp.commit >>> 0, at + 12);
   buffer[at + 16] = type;
   buffer[at + 17] = flags;
-  buffer[at + 18] = 0;
-  buffer[at + 19] = 0;
+  buffer.writeUInt16LE(stamp.underWay, at + 18);
   buffer.writeUInt32LE(crc32(buffer.subarray(at + 8, end), stamp.salt), at + 4);
   const next = at + padded(end - at);
   for (let index = end; index < next; index++) buffer[index] = 0;
@@ -318,6 +320,9 @@ export function checkedLengthAt(buffer: Buffer, at: number, end: number, salt: n
 
 export const typeAt = (buffer: Buffer, at: number): number => buffer[at + 16]!;
 export const commitAt = (buffer: Buffer, at: number): number => buffer.readUInt32LE(at + 12);
+/** The last commit that is known to have ended before this record's began to gather. */
+export const endedBefore = (buffer: Buffer, at: number): number =>
+  commitAt(buffer, at) - 1 - buffer.readUInt16LE(at + 18);
 export const flagsAt = (buffer: Buffer, at: number): number => buffer[at + 17]!;
 
 /** What the index needs of an entry: read without parsing its JSON. */

@@ -1,10 +1,10 @@
 /** Reading a segment from its bytes: every record whose checksum holds, whatever lies between them. */
-import { checkedLengthAt, commitAt, padded } from "./records.ts";
+import { checkedLengthAt, commitAt, endedBefore, padded } from "./records.ts";
 
 export interface Gap {
   from: number;
   to: number;
-  /** It is part of the last write: the process or the machine stopped while that was under way. */
+  /** It is part of a last write: the process or the machine stopped while that was under way. */
   isUnfinished: boolean;
 }
 
@@ -32,11 +32,12 @@ export async function scanSegment(
 ): Promise<Scan> {
   const mark = Buffer.alloc(4);
   mark.writeUInt32LE(salt);
-  const gaps: (Gap & { nextCommit: number })[] = [];
+  const gaps: (Gap & { commit: number })[] = [];
   let at = from;
   let end = from;
   let records = 0;
-  let lastCommit = -1;
+  let lastCommit = Infinity;
+  let lastEnded = -1;
   let yieldAt = from + yieldEveryBytes;
   while (at < buffer.length) {
     const length = checkedLengthAt(buffer, at, buffer.length, salt);
@@ -44,11 +45,14 @@ export async function scanSegment(
       // Behind damage the next record is found by its mark, which nobody outside can know.
       const found = nextRecord(buffer, at, salt, mark);
       if (found === -1) break;
-      gaps.push({ from: at, to: found, isUnfinished: false, nextCommit: commitAt(buffer, found) });
+      // The first of those that are missing as a whole, else the one that goes on behind it.
+      const commit = Math.min(lastCommit + 1, commitAt(buffer, found));
+      gaps.push({ from: at, to: found, isUnfinished: false, commit });
       at = found;
       continue;
     }
     lastCommit = commitAt(buffer, at);
+    lastEnded = Math.max(lastEnded, endedBefore(buffer, at));
     onRecord(at, length);
     records++;
     at += padded(length);
@@ -58,13 +62,13 @@ export async function scanSegment(
       await new Promise(setImmediate);
     }
   }
-  for (const gap of gaps) gap.isUnfinished = gap.nextCommit === lastCommit;
+  for (const gap of gaps) gap.isUnfinished = gap.commit > lastEnded;
   const tailEnd = unfinishedEnd(buffer, end, mark, isRecycled);
   return {
     end,
     records,
     gaps: [
-      ...gaps.map(({ nextCommit: _, ...gap }) => gap),
+      ...gaps.map(({ commit: _, ...gap }) => gap),
       ...(tailEnd > end ? [{ from: end, to: tailEnd, isUnfinished: true }] : []),
     ],
   };

@@ -8,7 +8,9 @@
  *   int32  8  errno of whatever changes a name: open for writing, rename, unlink, mkdir
  *   int32 12  how many calls were made to fail so far (written here)
  *   int64 16  seconds that the wall clock is ahead
+ *   int32 24  of the calls that are to fail one in so many does; 0: all
  *
+ * What is synced with its write is written all the same: after a failed sync nobody knows what is on the disk.
  * FAULT_FOLDER is the folder, FAULT_CONTROL the file. Without them nothing is changed.
  */
 #define _GNU_SOURCE
@@ -34,6 +36,7 @@ struct control {
   volatile int32_t name_errno;
   int32_t failed;
   volatile int64_t clock_ahead_s;
+  volatile int32_t one_in;
 };
 
 enum { DESCRIPTORS = 65536, WATCHED = 1, SYNCED = 2 };
@@ -71,6 +74,8 @@ static unsigned char state_of(int descriptor) {
 /* 0 where the call may go on; else errno is set. */
 static int refuse(int32_t wrong) {
   if (wrong == 0) return 0;
+  static int32_t calls;
+  if (control->one_in > 1 && __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED) % control->one_in != 0) return 0;
   __atomic_add_fetch(&control->failed, 1, __ATOMIC_RELAXED);
   errno = wrong;
   return -1;
@@ -78,9 +83,12 @@ static int refuse(int32_t wrong) {
 
 static int refuse_write(int descriptor) {
   unsigned char state = state_of(descriptor);
-  if (!(state & WATCHED)) return 0;
-  if (control->write_errno != 0) return refuse(control->write_errno);
-  return state & SYNCED ? refuse(control->sync_errno) : 0;
+  return state & WATCHED ? refuse(control->write_errno) : 0;
+}
+
+/* What a write returns that was done. */
+static ssize_t synced(int descriptor, ssize_t written) {
+  return written >= 0 && state_of(descriptor) & SYNCED && refuse(control->sync_errno) < 0 ? -1 : written;
 }
 
 static int refuse_sync(int descriptor) {
@@ -128,23 +136,25 @@ int close(int descriptor) {
 }
 
 ssize_t write(int descriptor, const void *bytes, size_t count) {
-  return refuse_write(descriptor) < 0 ? -1 : REAL(write)(descriptor, bytes, count);
+  return refuse_write(descriptor) < 0 ? -1 : synced(descriptor, REAL(write)(descriptor, bytes, count));
 }
 
 ssize_t writev(int descriptor, const struct iovec *parts, int count) {
-  return refuse_write(descriptor) < 0 ? -1 : REAL(writev)(descriptor, parts, count);
+  return refuse_write(descriptor) < 0 ? -1 : synced(descriptor, REAL(writev)(descriptor, parts, count));
 }
 
-#define PWRITE(name, offset_t)                                                               \
-  ssize_t name(int descriptor, const void *bytes, size_t count, offset_t at) {               \
-    return refuse_write(descriptor) < 0 ? -1 : REAL(name)(descriptor, bytes, count, at);     \
+#define PWRITE(name, offset_t)                                                  \
+  ssize_t name(int descriptor, const void *bytes, size_t count, offset_t at) {  \
+    if (refuse_write(descriptor) < 0) return -1;                                \
+    return synced(descriptor, REAL(name)(descriptor, bytes, count, at));        \
   }
 PWRITE(pwrite, off_t)
 PWRITE(pwrite64, off64_t)
 
-#define PWRITEV(name, offset_t)                                                              \
-  ssize_t name(int descriptor, const struct iovec *parts, int count, offset_t at) {          \
-    return refuse_write(descriptor) < 0 ? -1 : REAL(name)(descriptor, parts, count, at);     \
+#define PWRITEV(name, offset_t)                                                      \
+  ssize_t name(int descriptor, const struct iovec *parts, int count, offset_t at) {  \
+    if (refuse_write(descriptor) < 0) return -1;                                     \
+    return synced(descriptor, REAL(name)(descriptor, parts, count, at));             \
   }
 PWRITEV(pwritev, off_t)
 PWRITEV(pwritev64, off64_t)

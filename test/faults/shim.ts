@@ -24,11 +24,14 @@ export interface FaultSet {
   names?: ErrorName;
   /** Of the whole process; negative is behind. */
   clockAheadSeconds?: number;
+  /** Of the calls that are to fail one in so many does. */
+  oneIn?: number;
 }
 
-const controlBytes = 24;
+const controlBytes = 32;
 const failedAt = 12;
 const clockAt = 16;
+const oneInAt = 24;
 const compilers = ["cc", "gcc", "g++"];
 
 /** Builds the shim into `folder`; null where it can't be built or loaded here. */
@@ -63,8 +66,11 @@ export function newFaults(shim: string, folder: string, watched: string): Faults
         errors.writeInt32LE(name === undefined ? 0 : constants.errno[name], index * 4);
       const clock = Buffer.alloc(8);
       clock.writeBigInt64LE(BigInt(faults.clockAheadSeconds ?? 0));
+      const oneIn = Buffer.alloc(4);
+      oneIn.writeInt32LE(faults.oneIn ?? 0);
       // In place: the processes have the file mapped.
       const descriptor = openSync(control, "r+");
+      writeSync(descriptor, oneIn, 0, oneIn.length, oneInAt);
       writeSync(descriptor, errors, 0, errors.length, 0);
       writeSync(descriptor, clock, 0, clock.length, clockAt);
       closeSync(descriptor);
