@@ -6,7 +6,7 @@ import type { Mark } from "./marks.ts";
 import { canPin } from "./pin.ts";
 import type { Row } from "./rounds.ts";
 import type { Spread } from "./statistics.ts";
-import { megabytes, ms, orDash, textTable, whole } from "./table.ts";
+import { eachUs, megabytes, ms, orDash, textTable, whole } from "./table.ts";
 
 export interface Machine {
   cpu: string;
@@ -73,8 +73,8 @@ function cellsOf(row: Row): string[] {
     ms(row.p50Us.median),
     ms(row.p99Us.median),
     ms(row.p999Us.median),
-    `${row.threadUs.median.toFixed(1)} µs`,
-    `${row.processUs.median.toFixed(1)} µs`,
+    eachUs(row.threadUs.median),
+    eachUs(row.processUs.median),
     `${(row.busy.median * 100).toFixed(0)} %`,
     megabytes(row.rssBytes.median),
     whole(row.bad),

@@ -13,6 +13,8 @@ export function textTable(head: readonly string[], rows: readonly (readonly stri
 
 export const whole = (value: number): string => Math.round(value).toLocaleString("en");
 export const ms = (us: number): string => `${(us / 1000).toFixed(us < 10_000 ? 2 : 1)} ms`;
+/** A share of no answers is none. */
+export const eachUs = (us: number): string => (Number.isFinite(us) ? `${us.toFixed(1)} µs` : "–");
 export const megabytes = (bytes: number): string => `${whole(bytes / 1024 / 1024)} MB`;
 /** "–" for what was not measured. */
 export const orDash = (value: number | null, show: (value: number) => string): string =>
