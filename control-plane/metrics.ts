@@ -1,7 +1,8 @@
 /** What an operator's Prometheus reads of the control plane. */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { collectProcessMetrics, watchEventLoopDelay } from "../shared/eventLoopDelay.ts";
 import type { ChangeFeed } from "./changeFeed.ts";
 import { countCommands } from "./store/commandQueue.ts";
 import { countWaitingRetries } from "./store/dueRetries.ts";
@@ -40,13 +41,12 @@ interface Measured {
 
 const prefix = "switchyard_control_";
 const requestBuckets = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
-/** Finer costs an idle process more wake-ups, and tells no more of delays that anyone would notice. */
-const eventLoopResolutionMs = 100;
 
 export function createMetrics(measured: Measured): ControlMetrics {
   const register = new Registry();
   const registers = [register];
-  collectDefaultMetrics({ register, eventLoopMonitoringPrecision: eventLoopResolutionMs });
+  collectProcessMetrics(register);
+  addEventLoopDelay(register);
   const counter = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
     new Counter({ name: `${prefix}${name}`, help, labelNames, registers });
   const histogram = <Label extends string>(name: string, help: string, labelNames: Label[] = []) =>
@@ -158,6 +158,26 @@ function addFeedGauges(register: Registry, { feed }: Measured): void {
       }
     },
   });
+}
+
+function addEventLoopDelay(register: Registry): void {
+  const delay = watchEventLoopDelay();
+  const gauge = (which: "p50" | "p99" | "max", whose: string, collect?: () => void) =>
+    new Gauge({
+      name: `${prefix}event_loop_delay_${which}_seconds`,
+      help: `${whose} event-loop delay since the last scrape.`,
+      registers: [register],
+      ...(collect === undefined ? {} : { collect }),
+    });
+  // The first one reads for all, since reading begins anew.
+  const p50 = gauge("p50", "Median", () => {
+    const delays = delay.sinceLastRead();
+    p50.set(delays.p50 / 1000);
+    p99.set(delays.p99 / 1000);
+    max.set(delays.max / 1000);
+  });
+  const p99 = gauge("p99", "99th percentile of the");
+  const max = gauge("max", "Longest");
 }
 
 function addStoreGauges(register: Registry, { store, dataDir }: Measured): void {

@@ -3,11 +3,11 @@
  * ingressThreads.ts. An error that nobody expected ends the thread, and that ends the process, rather than leave a
  * port that nobody answers at.
  */
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { getHeapStatistics } from "node:v8";
 import { parentPort, workerData } from "node:worker_threads";
 import { clientAddress, trustedProxyList } from "../shared/addresses.ts";
 import { ConfigurationError, messageOf } from "../shared/errors.ts";
+import { watchEventLoopDelay } from "../shared/eventLoopDelay.ts";
 import { mayReadMetrics } from "../shared/metricsAccess.ts";
 import { tellAnsweredWebhooks } from "./answeredWebhooks.ts";
 import { type Ingress, startIngress } from "./ingress.ts";
@@ -30,11 +30,6 @@ import { createStaleness } from "./staleness.ts";
 import { signedResult } from "./storedResults.ts";
 import { createWebhooks } from "./webhooks.ts";
 import { createWrongKeys } from "./wrongKeys.ts";
-
-/** Each look wakes the thread, also an idle one. */
-const delayResolutionMs = 100;
-/** What is measured is the time from one look to the next. */
-const delayMs = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - delayResolutionMs);
 
 const data = workerData as IngressThreadData;
 const { config, logName } = data;
@@ -140,27 +135,20 @@ async function start(): Promise<void> {
     closeTransport();
     process.exit(1);
   });
-  const delay = monitorEventLoopDelay({ resolution: delayResolutionMs });
-  delay.enable();
+  const delay = watchEventLoopDelay();
 
   const statsNow = (): IngressStats => {
-    const stats: IngressStats = {
+    return {
       logName,
       ...ingress.stats(),
       ...webhooks.stats(),
       eventsLeftOut: answered.leftOut(),
       openRequests: shared.openRequests(),
       log: log.stats(),
-      eventLoopDelayMs: {
-        p50: delayMs(delay.percentile(50)),
-        p99: delayMs(delay.percentile(99)),
-        max: delayMs(delay.max),
-      },
+      eventLoopDelayMs: delay.sinceLastRead(),
       heapUsedBytes: getHeapStatistics().used_heap_size,
       replicaCachedBytes: replica.stats().cachedBytes,
     };
-    delay.reset();
-    return stats;
   };
   const close = async () => {
     closeTransport();
@@ -168,7 +156,7 @@ async function start(): Promise<void> {
     answered.flush();
     keyUse.flush();
     keyUse.stop();
-    delay.disable();
+    delay.stop();
     await log.close();
     await parser.close();
     replica.close();

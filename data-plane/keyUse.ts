@@ -49,6 +49,21 @@ export function startKeyUse(options: {
       noted.delete(oldest);
     }
     noted.set(keyId, { sinceMs: performance.now(), lastUsedAtMs });
+    lookOn();
+  };
+  /** Only while there is something to send: an idle process is not woken. */
+  let timer: NodeJS.Timeout | null = null;
+  let isStopped = false;
+  const lookOn = () => {
+    if (isStopped) return;
+    timer ??= setInterval(() => {
+      if (noted.size > 0) void send(false);
+      else stopLooking();
+    }, lookEveryMs).unref();
+  };
+  const stopLooking = () => {
+    if (timer !== null) clearInterval(timer);
+    timer = null;
   };
 
   /** The next ones that were noted by then; what comes meanwhile waits for the next time. */
@@ -88,10 +103,6 @@ export function startKeyUse(options: {
     while ((await sendOf(untilMs)) && isAll);
   };
 
-  const timer = setInterval(() => {
-    if (noted.size > 0) void send(false);
-  }, lookEveryMs);
-  timer.unref();
   return {
     add(uses) {
       for (const { keyId, lastUsedAtMs } of uses) note(keyId, lastUsedAtMs);
@@ -104,7 +115,10 @@ export function startKeyUse(options: {
       // One that is under way may have begun before the last use.
       await Promise.race([deadline, (sending ?? Promise.resolve()).then(() => send(true))]);
     },
-    stop: () => clearInterval(timer),
+    stop() {
+      isStopped = true;
+      stopLooking();
+    },
   };
 }
 
@@ -126,8 +140,13 @@ const handOnMost = 1_000;
 
 export function noteKeyUse(send: (uses: KeyUseReport[]) => void): NotedKeyUse {
   const noted = new Map<string, number>();
+  let timer: NodeJS.Timeout | null = null;
+  const stop = () => {
+    if (timer !== null) clearInterval(timer);
+    timer = null;
+  };
   const sendSome = () => {
-    if (noted.size === 0) return;
+    if (noted.size === 0) return stop();
     const uses: KeyUseReport[] = [];
     for (const [keyId, lastUsedAtMs] of noted) {
       uses.push({ keyId, lastUsedAtMs });
@@ -136,19 +155,18 @@ export function noteKeyUse(send: (uses: KeyUseReport[]) => void): NotedKeyUse {
     }
     send(uses);
   };
-  const timer = setInterval(sendSome, handOnEveryMs);
-  timer.unref();
   return {
     note(keys: readonly NotedKey[], nowMs) {
       for (const key of keys) {
         if (Math.abs(nowMs - (key.notedAtMs ?? 0)) < notedAgainAfterMs) continue;
         key.notedAtMs = nowMs;
         if (noted.size < notedMax || noted.has(key.id)) noted.set(key.id, nowMs);
+        timer ??= setInterval(sendSome, handOnEveryMs).unref();
       }
     },
     flush() {
       while (noted.size > 0) sendSome();
     },
-    stop: () => clearInterval(timer),
+    stop,
   };
 }

@@ -3,9 +3,9 @@
  * keep anyhow: nothing is done for it between two scrapes.
  */
 import { stat } from "node:fs/promises";
-import { monitorEventLoopDelay } from "node:perf_hooks";
 import { getHeapStatistics } from "node:v8";
-import { Counter, collectDefaultMetrics, Gauge, type Histogram, Registry } from "prom-client";
+import { Counter, Gauge, type Histogram, Registry } from "prom-client";
+import { collectProcessMetrics, watchEventLoopDelay } from "../shared/eventLoopDelay.ts";
 import type { ExecutionsStats } from "./executions.ts";
 import type { FeedStats } from "./feedClient.ts";
 import type { IngressStats } from "./ingressMessages.ts";
@@ -44,16 +44,13 @@ export interface DataMetrics {
 }
 
 const prefix = "switchyard_data_";
-/** As the control plane's. */
-const eventLoopResolutionMs = 100;
 /** A thread that does not answer by then is left out. */
 const ingressTimeoutMs = 2_000;
 
 export function createMetrics(parts: MeasuredParts): DataMetrics {
   const register = new Registry();
-  collectDefaultMetrics({ register, eventLoopMonitoringPrecision: eventLoopResolutionMs });
-  const delay = monitorEventLoopDelay({ resolution: eventLoopResolutionMs });
-  delay.enable();
+  collectProcessMetrics(register);
+  const delay = watchEventLoopDelay();
   const families = [
     addIngress(register),
     addJournal(register),
@@ -66,13 +63,7 @@ export function createMetrics(parts: MeasuredParts): DataMetrics {
   const measure = async (): Promise<Measured> => {
     const { file, generation, version } = parts.replica();
     const [ingress, replicaBytes] = await Promise.all([inTime(parts.ingress()), sizeOf(file)]);
-    const delayMs = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - eventLoopResolutionMs);
-    const eventLoopDelayMs = {
-      p50: delayMs(delay.percentile(50)),
-      p99: delayMs(delay.percentile(99)),
-      max: delayMs(delay.max),
-    };
-    delay.reset();
+    const eventLoopDelayMs = delay.sinceLastRead();
     return {
       ingress,
       journal: parts.journal(),
@@ -105,7 +96,7 @@ export function createMetrics(parts: MeasuredParts): DataMetrics {
       });
       return scraping;
     },
-    stop: () => void delay.disable(),
+    stop: delay.stop,
   };
 }
 

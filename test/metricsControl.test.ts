@@ -64,10 +64,10 @@ describe("/metrics", () => {
     expect(typed.length).toBeGreaterThan(20);
     for (const { name, type } of typed.filter((each) => each.name!.startsWith("switchyard_"))) {
       expect(text).toMatch(new RegExp(`^# HELP ${name} \\S`, "m"));
-      expect(name).toMatch(/^switchyard_control_[a-z_]+$/);
+      expect(name).toMatch(/^switchyard_control_[a-z][a-z0-9_]+$/);
       expect(name!.endsWith("_total")).toBe(type === "counter");
     }
-    for (const name of ["process_resident_memory_bytes", "nodejs_eventloop_lag_p99_seconds"]) {
+    for (const name of ["process_resident_memory_bytes", "switchyard_control_event_loop_delay_p99_seconds"]) {
       expect(text).toContain(`# TYPE ${name} gauge`);
     }
   });
