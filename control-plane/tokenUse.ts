@@ -1,8 +1,8 @@
 /** When tokens were last used: gathered in memory, written in batches beside the requests. */
 import type { Logger } from "pino";
 import { messageOf } from "../shared/errors.ts";
+import { noteLastUse } from "./store/lastUse.ts";
 import type { Store } from "./store/store.ts";
-import { writeTokenUse } from "./store/tokens.ts";
 
 export interface TokenUse {
   note(tokenId: string): void;
@@ -21,7 +21,7 @@ export function createTokenUse(store: Store, log: Logger): TokenUse {
     const batch = uses;
     uses = new Map();
     try {
-      await writeTokenUse(store, batch);
+      await noteLastUse(store, "tokens", [...batch]);
     } catch (error) {
       log.warn({ reason: messageOf(error) }, "when tokens were last used could not be written");
     }

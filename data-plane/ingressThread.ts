@@ -137,19 +137,17 @@ async function start(): Promise<void> {
   });
   const delay = watchEventLoopDelay();
 
-  const statsNow = (): IngressStats => {
-    return {
-      logName,
-      ...ingress.stats(),
-      ...webhooks.stats(),
-      eventsLeftOut: answered.leftOut(),
-      openRequests: shared.openRequests(),
-      log: log.stats(),
-      eventLoopDelayMs: delay.sinceLastRead(),
-      heapUsedBytes: getHeapStatistics().used_heap_size,
-      replicaCachedBytes: replica.stats().cachedBytes,
-    };
-  };
+  const statsNow = (): IngressStats => ({
+    logName,
+    ...ingress.stats(),
+    ...webhooks.stats(),
+    eventsLeftOut: answered.leftOut(),
+    openRequests: shared.openRequests(),
+    log: log.stats(),
+    eventLoopDelayMs: delay.sinceLastRead(),
+    heapUsedBytes: getHeapStatistics().used_heap_size,
+    replicaCachedBytes: replica.stats().cachedBytes,
+  });
   const close = async () => {
     closeTransport();
     rejections.flush();

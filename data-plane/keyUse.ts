@@ -49,21 +49,7 @@ export function startKeyUse(options: {
       noted.delete(oldest);
     }
     noted.set(keyId, { sinceMs: performance.now(), lastUsedAtMs });
-    lookOn();
-  };
-  /** Only while there is something to send: an idle process is not woken. */
-  let timer: NodeJS.Timeout | null = null;
-  let isStopped = false;
-  const lookOn = () => {
-    if (isStopped) return;
-    timer ??= setInterval(() => {
-      if (noted.size > 0) void send(false);
-      else stopLooking();
-    }, lookEveryMs).unref();
-  };
-  const stopLooking = () => {
-    if (timer !== null) clearInterval(timer);
-    timer = null;
+    looks.goOn();
   };
 
   /** The next ones that were noted by then; what comes meanwhile waits for the next time. */
@@ -103,6 +89,7 @@ export function startKeyUse(options: {
     while ((await sendOf(untilMs)) && isAll);
   };
 
+  const looks = lookWhileNoted(noted, () => void send(false), lookEveryMs);
   return {
     add(uses) {
       for (const { keyId, lastUsedAtMs } of uses) note(keyId, lastUsedAtMs);
@@ -115,9 +102,29 @@ export function startKeyUse(options: {
       // One that is under way may have begun before the last use.
       await Promise.race([deadline, (sending ?? Promise.resolve()).then(() => send(true))]);
     },
+    stop: looks.stop,
+  };
+}
+
+/** Looks now and then from the first `goOn` until nothing is noted any more: an idle process is not woken. */
+function lookWhileNoted(
+  noted: ReadonlyMap<string, unknown>,
+  look: () => void,
+  everyMs: number,
+): { goOn(): void; stop(): void } {
+  let timer: NodeJS.Timeout | null = null;
+  let isStopped = false;
+  const rest = () => {
+    if (timer !== null) clearInterval(timer);
+    timer = null;
+  };
+  return {
+    goOn() {
+      if (!isStopped) timer ??= setInterval(() => (noted.size > 0 ? look() : rest()), everyMs).unref();
+    },
     stop() {
       isStopped = true;
-      stopLooking();
+      rest();
     },
   };
 }
@@ -140,13 +147,7 @@ const handOnMost = 1_000;
 
 export function noteKeyUse(send: (uses: KeyUseReport[]) => void): NotedKeyUse {
   const noted = new Map<string, number>();
-  let timer: NodeJS.Timeout | null = null;
-  const stop = () => {
-    if (timer !== null) clearInterval(timer);
-    timer = null;
-  };
   const sendSome = () => {
-    if (noted.size === 0) return stop();
     const uses: KeyUseReport[] = [];
     for (const [keyId, lastUsedAtMs] of noted) {
       uses.push({ keyId, lastUsedAtMs });
@@ -155,18 +156,19 @@ export function noteKeyUse(send: (uses: KeyUseReport[]) => void): NotedKeyUse {
     }
     send(uses);
   };
+  const looks = lookWhileNoted(noted, sendSome, handOnEveryMs);
   return {
     note(keys: readonly NotedKey[], nowMs) {
       for (const key of keys) {
         if (Math.abs(nowMs - (key.notedAtMs ?? 0)) < notedAgainAfterMs) continue;
         key.notedAtMs = nowMs;
         if (noted.size < notedMax || noted.has(key.id)) noted.set(key.id, nowMs);
-        timer ??= setInterval(sendSome, handOnEveryMs).unref();
+        looks.goOn();
       }
     },
     flush() {
       while (noted.size > 0) sendSome();
     },
-    stop,
+    stop: looks.stop,
   };
 }

@@ -1,7 +1,7 @@
 /** Which keys webhook senders have shown: told by data planes every half minute, off the webhooks' way. */
 import { z } from "zod";
 import { isUuid } from "../../shared/ids.ts";
-import { noteKeyUse } from "../store/keyUse.ts";
+import { noteLastUse } from "../store/lastUse.ts";
 import { InputError, mutation } from "./payloads.ts";
 
 const usesAtOnceMax = 1000;
@@ -29,7 +29,13 @@ mutation("reportKeyUse", {
         `This must be a list of at most ${usesAtOnceMax} objects, each with keyId and lastUsedAtMs.`,
       );
     }
-    await noteKeyUse(store, checked.data);
+    // A data plane whose clock is ahead must not keep later uses from being noted.
+    const nowMs = Date.now();
+    await noteLastUse(
+      store,
+      "apiKeys",
+      checked.data.map(({ keyId, lastUsedAtMs }) => [keyId, Math.min(lastUsedAtMs, nowMs)]),
+    );
     return {};
   },
   output: () => ({}),

@@ -1,5 +1,4 @@
 /** Publishing: a draft becomes the next version, with flows and organization keys of its own. */
-
 import { newId } from "../../shared/ids.ts";
 import { importDefinition } from "../../shared/importDefinition.ts";
 import { publishProblems } from "../../shared/publishRules.ts";

@@ -64,17 +64,3 @@ export async function storeToken(
     })
     .execute();
 }
-
-/** Notes when tokens were last used, in one transaction; forward only. */
-export async function writeTokenUse(store: Store, uses: ReadonlyMap<string, number>): Promise<void> {
-  await store.config.transaction().execute(async (transaction) => {
-    for (const [id, lastUsedAtMs] of uses) {
-      await transaction
-        .updateTable("tokens")
-        .set({ lastUsedAtMs })
-        .where("id", "=", id)
-        .where((eb) => eb.or([eb("lastUsedAtMs", "is", null), eb("lastUsedAtMs", "<", lastUsedAtMs)]))
-        .execute();
-    }
-  });
-}

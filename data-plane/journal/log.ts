@@ -123,8 +123,11 @@ export async function openLog(options: LogOptions): Promise<Log> {
   const spares: Batch<Done>[] = [];
   /** Oldest first. */
   const flights: Flight[] = [];
-  /** One of them has failed: no other one begins before it is known what became of all. */
-  let isFailing = false;
+  /** Why one of them has failed: no other one begins before it is known what became of all. */
+  const failure = (): Error | null => {
+    for (const { end } of flights) if (end instanceof Error) return end;
+    return null;
+  };
   let commit = 0;
   let isScheduled = false;
   let isClosing = false;
@@ -189,7 +192,7 @@ export async function openLog(options: LogOptions): Promise<Log> {
   }
 
   function begin(mayBlock = true): void {
-    if (gathering.used === 0 || flights.length === flightsMax || isFailing) {
+    if (gathering.used === 0 || flights.length === flightsMax || failure() !== null) {
       settle();
       return;
     }
@@ -249,10 +252,8 @@ export async function openLog(options: LogOptions): Promise<Log> {
   /** In their order: a batch is on disk for those who wait only when all before it are. */
   function conclude(segment: ReadySegment): void {
     while (flights[0]?.end === "written") committed(segment, flights.shift()!);
-    const error = flights.map((flight) => flight.end).find((how) => how instanceof Error);
-    if (error === undefined) return;
-    isFailing = true;
-    if (flights.every((flight) => flight.end !== "none")) failed(segment, error);
+    const error = failure();
+    if (error !== null && flights.every((flight) => flight.end !== "none")) failed(segment, error);
   }
 
   function committed(segment: ReadySegment, { batch, startedAtMs }: Flight): void {
@@ -280,7 +281,6 @@ export async function openLog(options: LogOptions): Promise<Log> {
    */
   function failed(segment: ReadySegment, error: Error): void {
     stats.failures++;
-    isFailing = false;
     const upTo = position;
     current = null;
     segment.handle
