@@ -1,6 +1,6 @@
 /** What the journal does with its files: used again, given back, copied together; and a disk that is full. */
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, cpSync, existsSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -160,6 +160,19 @@ function smallDisk(megabytes: number): string {
   return folder;
 }
 
+/** Takes all the room there is; returns the file that holds it. */
+function fillUp(folder: string): string {
+  const file = join(folder, `filler-${newId()}`);
+  for (let bytes = 4096 * KB; bytes >= 512; bytes /= 2) {
+    try {
+      for (;;) appendFileSync(file, Buffer.alloc(bytes));
+    } catch {
+      // Less of it may fit still.
+    }
+  }
+  return file;
+}
+
 describe.skipIf(!canMount)("on a disk that is full", () => {
   test("an ingress log refuses, keeps what it had accepted, and goes on by itself when there is room", async () => {
     const folder = smallDisk(16);
@@ -215,6 +228,57 @@ describe.skipIf(!canMount)("on a disk that is full", () => {
     await again.journal.close();
   }, 60_000);
 
+  test("that entries are done is written later, and stays known as long as what they are made of", async () => {
+    const folder = smallDisk(24);
+    const pair = await openPair(
+      folder,
+      { segmentBytes: 16 * KB },
+      { segmentBytes: { least: 1024 * KB, most: 1024 * KB } },
+    );
+    await waitFor(() => readdirSync(folder).includes("reserve"));
+    const stays = await accept(pair);
+    for (let count = 0; count < 300; count++) await accept(pair);
+    await waitFor(() => pair.entries.length === 301);
+    const [, ...ended] = pair.entries;
+    await Promise.all(ended.map((entry) => endEntry(pair.journal, entry)));
+    const held = pair.journal.reports(1000, 1024 * KB);
+    expect(held).toHaveLength(300);
+    const fillers: string[] = [];
+    const isRefused = () => {
+      fillers.push(fillUp(folder));
+      return pair.journal.append(metaOf(newId()), Buffer.alloc(8 * KB)).then(
+        () => false,
+        (error) => error instanceof JournalFullError,
+      );
+    };
+    await waitFor(isRefused);
+    const { failures } = pair.journal.stats();
+    await sleep(150);
+    pair.journal.confirm(held);
+    await waitFor(() => pair.journal.stats().failures > failures);
+    for (const file of fillers) rmSync(file, { force: true });
+    // Files that spoke of them come and go meanwhile, and the process may be killed at any time.
+    const copies: string[] = [];
+    for (let round = 0; round < 20; round++) {
+      const id = newId();
+      await waitFor(() => pair.journal.append(metaOf(id), Buffer.alloc(40 * KB)).then(() => true));
+      await endEntry(pair.journal, pair.entries.find((entry) => entry.id === id)!);
+      confirmAll(pair.journal);
+      await sleep(40);
+      copies.push(temporaryFolder());
+      cpSync(folder, copies.at(-1)!, { recursive: true });
+    }
+    expect(pair.journal.stats().compactions).toBeGreaterThan(0);
+    await pair.close();
+    const wasEnded = new Set(ended.map(({ id }) => id));
+    for (const found of [...copies, folder]) {
+      const again = await openTestJournal(found);
+      expect(again.entries.filter(({ id }) => wasEnded.has(id))).toEqual([]);
+      expect(again.entries.some(({ id }) => id === stays)).toBe(true);
+      await again.journal.close();
+    }
+  }, 60_000);
+
   test("a command, a start and an event are refused, and taken again when there is room", async () => {
     const folder = smallDisk(8);
     const { journal, entries, bounds } = await openTestJournal(folder);
@@ -223,19 +287,8 @@ describe.skipIf(!canMount)("on a disk that is full", () => {
     await journal.append(metaOf(newId()), null);
     const before = bounds.read();
     const fillers: string[] = [];
-    const fill = () => {
-      const file = join(folder, `filler-${fillers.length}`);
-      fillers.push(file);
-      for (let bytes = 4096 * KB; bytes >= 512; bytes /= 2) {
-        try {
-          for (;;) writeFileSync(file, Buffer.concat([readFileSync(file), Buffer.alloc(bytes)]));
-        } catch {
-          writeFileSync(file, Buffer.alloc(0), { flag: "a" });
-        }
-      }
-    };
     const isRefused = () => {
-      fill();
+      fillers.push(fillUp(folder));
       return journal.append(metaOf(newId()), Buffer.alloc(200 * KB)).then(
         () => false,
         (error) => error instanceof JournalFullError,

@@ -125,3 +125,7 @@ export function addOther(held: { segment: Segment; others: Segment[] | null }, s
   if (held.others === null) held.others = [segment];
   else if (!held.others.includes(segment)) held.others.push(segment);
 }
+
+/** All segments that hold a record of it. */
+export const segmentsOf = (held: { segment: Segment; others: Segment[] | null }): Segment[] =>
+  held.others === null ? [held.segment] : [held.segment, ...held.others];

@@ -10,7 +10,7 @@ import { type JournalBounds, weightOf } from "./bounds.ts";
 import { type EntryMeta, fairKeyOf } from "./entry.ts";
 import { JournalFullError } from "./errors.ts";
 import { createFollower } from "./follower.ts";
-import { addOther, HeldEntry, HeldReport, type PendingEntry, type StoredReport } from "./held.ts";
+import { addOther, HeldEntry, HeldReport, type PendingEntry, type StoredReport, segmentsOf } from "./held.ts";
 import { createHousekeeping, type Housekeeping } from "./housekeeping.ts";
 import { refuseOldJournal } from "./oldJournal.ts";
 import { type OwnLog, openOwnLog } from "./ownLog.ts";
@@ -217,69 +217,75 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     return JSON.stringify(event);
   };
 
-  /** Takes an entry out: a DONE for each segment that holds a record of it. */
-  const release = (entry: HeldEntry, done: Item[]) => {
+  /** Takes an entry out, all but its end: `writeDone` is to be called with it. */
+  const release = (entry: HeldEntry) => {
     entries.delete(entry.id);
     dropLive(entry.segment, entry.length);
-    if (entry.end !== null) dropLive(entry.end.segment, entry.end.length);
     bounds.release(1, entry.weight);
     if (entry.digest !== null) removeBody(folder, entry.id, entry.digest);
-    addDone(done, entry.id, entry);
-    if (entry.end !== null) liveReports.delete(entry.end.position);
-  };
-  const addDone = (done: Item[], id: string, held: { segment: Segment; others: Segment[] | null }) => {
-    const target = own.target();
-    const before = done.length;
-    addDoneIn(done, id, held.segment, target);
-    for (const other of held.others ?? []) addDoneIn(done, id, other, target);
-    // Where all its records are in this very segment, it is done as long as they are there.
-    if (done.length === before) done.push({ id, number: target.salt });
-  };
-  const addDoneIn = (done: Item[], id: string, segment: Segment, target: Segment) => {
-    if (segment.isGone || segment === target) return;
-    done.push({ id, number: segment.salt });
-    target.speaksOf.add(segment);
   };
 
   /** What is to be written again soon. */
   const postponed = new Set<() => void>();
-  /** What was to stand in `target` may come to stand in another segment, which then speaks of the same ones. */
-  const later = (target: Segment, write: () => void) => {
+  const later = (write: () => void) => {
     const again = () => {
       clearTimeout(timer);
       postponed.delete(again);
-      const now = own.target();
-      for (const one of [target, ...target.speaksOf]) if (one !== now && !one.isGone) now.speaksOf.add(one);
       write();
     };
     const timer = setTimeout(again, writeAgainAfterMs);
     timer.unref();
     postponed.add(again);
   };
-  const writeDone = (done: readonly Item[]) => {
-    if (done.length === 0) return;
-    const target = own.target();
+  /**
+   * Notes that these have left the journal, for each segment that holds a record of them. The end of an entry is
+   * kept until that is written: one that comes back before has ended at least.
+   */
+  const writeDone = (gone: readonly (HeldEntry | HeldReport)[]) => {
+    if (gone.length === 0) return;
+    const items = gone.flatMap(doneItemsOf);
     own.append(
-      itemsBytesMax(done),
-      (buffer, at, stamp) => writeItems(buffer, at, stamp, recordType.done, done),
+      itemsBytesMax(items),
+      (buffer, at, stamp) => writeItems(buffer, at, stamp, recordType.done, items),
       (error) => {
-        if (error === null || isClosed) return;
-        // It may come to stand in another segment then, and speaks of the present one, too.
-        const again = [...done, ...done.map(({ id }) => ({ id, number: target.salt }))];
-        later(target, () => writeDone(again));
+        if (error === null) gone.forEach(dropEnd);
+        // Where its records lie then is another matter.
+        else if (!isClosed) later(() => writeDone(gone));
       },
     );
   };
-  const writeConfirms = (confirmed: readonly ConfirmedItem[]) => {
-    if (confirmed.length === 0) return;
+  const doneItemsOf = (held: HeldEntry | HeldReport): Item[] => {
+    const id = "events" in held ? held.id : held.rejectionId!;
     const target = own.target();
+    const elsewhere = segmentsOf(held).filter((segment) => !segment.isGone && segment !== target);
+    for (const segment of elsewhere) target.speaksOf.add(segment);
+    // Where all its records are in this very segment, it is done as long as they are there.
+    if (elsewhere.length === 0) return [{ id, number: target.salt }];
+    return elsewhere.map(({ salt }) => ({ id, number: salt }));
+  };
+  const dropEnd = (held: HeldEntry | HeldReport) => {
+    const end = "events" in held ? held.end : null;
+    if (end === null) return;
+    dropLive(end.segment, end.length);
+    liveReports.delete(end.position);
+  };
+  /** Notes that these events need not be reported again. */
+  const writeConfirms = (reports: readonly HeldReport[]) => {
+    if (reports.length === 0) return;
+    const items = reports.flatMap(confirmedItemsOf);
     own.append(
-      confirmedBytesMax(confirmed),
-      (buffer, at, stamp) => writeConfirmed(buffer, at, stamp, confirmed),
+      confirmedBytesMax(items),
+      (buffer, at, stamp) => writeConfirmed(buffer, at, stamp, items),
       (error) => {
-        if (error !== null && !isClosed) later(target, () => writeConfirms(confirmed));
+        if (error !== null && !isClosed) later(() => writeConfirms(reports));
       },
     );
+  };
+  const confirmedItemsOf = (report: HeldReport): ConfirmedItem[] => {
+    const target = own.target();
+    const about = segmentsOf(report).filter((segment) => !segment.isGone);
+    for (const segment of about) if (segment !== target) target.speaksOf.add(segment);
+    return about.map(({ salt }) => ({ salt, position: report.position }));
   };
 
   const appendNew = async (meta: EntryMeta, body: Uint8Array | null): Promise<boolean> => {
@@ -318,11 +324,9 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       } catch (error) {
         // It may be on disk or not: as far as this process goes it is not there.
         unfinished.remove(held);
-        const done: Item[] = [];
         entries.delete(held.id);
         dropLive(held.segment, held.length);
-        addDone(done, held.id, held);
-        writeDone(done);
+        writeDone([held]);
         throw error;
       }
       onEntry(held);
@@ -346,8 +350,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   };
 
   const confirm = (reports: readonly StoredReport[]) => {
-    const done: Item[] = [];
-    const confirmed: ConfirmedItem[] = [];
+    const gone: (HeldEntry | HeldReport)[] = [];
+    const confirmed: HeldReport[] = [];
     for (const report of reports as readonly HeldReport[]) {
       if (report.isConfirmed) continue;
       report.isConfirmed = true;
@@ -359,8 +363,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
         dropLive(report.segment, report.length);
         liveReports.delete(report.rejectionId ?? report.position);
         if (report.digest !== null) removeBody(folder, report.rejectionId!, report.digest);
-        if (report.rejectionId !== null) addDone(done, report.rejectionId, report);
-        else addConfirmed(confirmed, report);
+        if (report.rejectionId !== null) gone.push(report);
+        else confirmed.push(report);
         continue;
       }
       entry.events--;
@@ -368,20 +372,14 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
         dropLive(report.segment, report.length);
         liveReports.delete(report.position);
       }
-      if (entry.isEnded && entry.events === 0) release(entry, done);
-      else addConfirmed(confirmed, report);
+      if (entry.isEnded && entry.events === 0) {
+        release(entry);
+        gone.push(entry);
+      } else confirmed.push(report);
     }
-    writeDone(done);
+    writeDone(gone);
     writeConfirms(confirmed);
     housekeeping?.wake();
-  };
-  const addConfirmed = (confirmed: ConfirmedItem[], report: HeldReport) => {
-    const target = own.target();
-    for (const segment of [report.segment, ...(report.others ?? [])]) {
-      if (segment.isGone) continue;
-      confirmed.push({ salt: segment.salt, position: report.position });
-      if (segment !== target) target.speaksOf.add(segment);
-    }
   };
   const dropText = (report: HeldReport) => {
     if (report.json === null) return;
@@ -403,9 +401,9 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   for (const { end } of recovered.entries) if (end !== null) liveReports.set(end.position, end);
   const unfinishedAtStart = recovered.entries.filter((entry) => !entry.isEnded);
   // Ended and all confirmed, only that it was DONE did not reach the disk.
-  const doneAtStart: Item[] = [];
-  for (const entry of recovered.entries) if (entry.isEnded && entry.events === 0) release(entry, doneAtStart);
-  writeDone(doneAtStart);
+  const done = recovered.entries.filter((entry) => entry.isEnded && entry.events === 0);
+  done.forEach(release);
+  writeDone(done);
 
   housekeeping = createHousekeeping({
     folder,
