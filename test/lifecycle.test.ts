@@ -202,6 +202,8 @@ describe("a deploy", () => {
     await Promise.all(Array.from({ length: 60 }, () => sendWebhook(webhookUrl, { body: {} })));
     expect(await deploy(id)).toEqual([]);
     answer();
+    // None of them is left over for the next test.
+    await waitFor(() => pathsTold().filter((path) => path === "onExecution").length === 61);
   }, 30_000);
 
   test("with hooks is refused while there is nobody to run them", async () => {
@@ -213,6 +215,9 @@ describe("a deploy", () => {
     } finally {
       await planes.data.start();
     }
+    await waitFor(async () => (await deploy(id)).length === 0);
+    expect(await stateOf(id)).toMatchObject({ deployedVersion: { versionNumber: 1 } });
+    await waitFor(() => pathsTold().includes("onExecution"));
   }, 30_000);
 });
 

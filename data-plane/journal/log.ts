@@ -136,6 +136,8 @@ export async function openLog(options: LogOptions): Promise<Log> {
   const pace = createPace();
   let storing = 0;
   let preparing: Promise<void> | null = null;
+  /** What was refused, off the files that failed. */
+  let cutting: Promise<void> = Promise.resolve();
   let whenIdle: (() => void) | null = null;
 
   function prepare(): void {
@@ -283,8 +285,8 @@ export async function openLog(options: LogOptions): Promise<Log> {
     stats.failures++;
     const upTo = position;
     current = null;
-    segment.handle
-      .close()
+    cutting = cutting
+      .then(() => segment.handle.close())
       .catch(() => {})
       .then(() => truncate(join(folder, segment.file), upTo))
       .catch(() => {});
@@ -412,6 +414,7 @@ export async function openLog(options: LogOptions): Promise<Log> {
       settle();
       await idle;
       await preparing;
+      await cutting;
       await current?.handle.close();
       await next.ready?.handle.close();
     },

@@ -2,23 +2,21 @@
 import { join } from "node:path";
 import { afterAll, beforeAll } from "vitest";
 import { newLedger } from "../support/ledger.ts";
-import { bootPlanes } from "../support/planes.ts";
+import { planesOfFile } from "../support/planesOfFile.ts";
 import { newTemporaryFolder, removeFolder } from "../support/temporaryFolder.ts";
 import { openSite, type Site, siteSettings } from "./site.ts";
 
 export function siteOfFile(environment: Record<string, string> = {}): Site {
   const folder = newTemporaryFolder();
-  const site = {} as Site;
-  beforeAll(async () => {
-    const planes = await bootPlanes({
-      dataDir: join(folder, "data"),
-      environment: { ...siteSettings, ...environment },
-    });
-    Object.assign(site, { planes }, await openSite(planes, newLedger(folder)));
+  // After the planes' own: what is registered first is done last.
+  afterAll(() => removeFolder(folder));
+  const planes = planesOfFile({
+    dataDir: join(folder, "data"),
+    environment: { ...siteSettings, ...environment },
   });
-  afterAll(async () => {
-    await site.planes?.stop();
-    removeFolder(folder);
+  const site = { planes } as Site;
+  beforeAll(async () => {
+    Object.assign(site, await openSite(planes, newLedger(folder)));
   });
   return site;
 }
