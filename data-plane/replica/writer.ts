@@ -64,6 +64,8 @@ export interface ReplicaWriterOptions {
 
 /** Above it the write-ahead log is moved into the file, and started over. */
 const walBytesMax = 8 * 1024 * 1024;
+/** Of a snapshot's file. */
+const syncedAtOnceBytes = 16 * 1024 * 1024;
 
 /** Opens the newest generation that can be read, or begins one. */
 export function openReplicaWriter({ folder, warn }: ReplicaWriterOptions): ReplicaWriter {
@@ -140,6 +142,7 @@ export function openReplicaWriter({ folder, warn }: ReplicaWriterOptions): Repli
     const file = buildingFile(folder, next);
     const building = openForBuilding(file);
     const applier = createApplier(building, { keepsSuperseded: false });
+    const sync = syncAlong(file);
     building.exec("BEGIN");
     let isOver = false;
     const abandon = () => {
@@ -162,6 +165,7 @@ export function openReplicaWriter({ folder, warn }: ReplicaWriterOptions): Repli
         guarded(() => {
           applier.apply(changes);
           applier.flush();
+          sync.grown();
         }),
       async commit(to) {
         guarded(() => {
@@ -171,7 +175,7 @@ export function openReplicaWriter({ folder, warn }: ReplicaWriterOptions): Repli
         });
         isOver = true;
         try {
-          await syncFile(file);
+          await sync.whole();
           publishFile(folder, next);
           const opened = openForWriting(replicaFile(folder, next));
           pruning.noteReplaced();
@@ -268,7 +272,32 @@ function publishFile(folder: string, generation: number): void {
   }
 }
 
-/** Beside the event loop: a large file takes seconds. */
+/**
+ * Syncs a file beside the event loop, little by little while it grows: a gigabyte at once would hold up for seconds
+ * what else is synced on that disk.
+ */
+function syncAlong(file: string): { grown(): void; whole(): Promise<void> } {
+  let syncedBytes = 0;
+  let underWay: Promise<void> | null = null;
+  return {
+    grown() {
+      const { size } = statSync(file);
+      if (underWay !== null || size - syncedBytes < syncedAtOnceBytes) return;
+      syncedBytes = size;
+      // Where it fails, so does that at the end.
+      underWay = syncFile(file)
+        .catch(() => {})
+        .finally(() => {
+          underWay = null;
+        });
+    },
+    async whole() {
+      await underWay;
+      await syncFile(file);
+    },
+  };
+}
+
 async function syncFile(file: string): Promise<void> {
   const handle = await open(file, "r+");
   try {

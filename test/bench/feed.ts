@@ -43,13 +43,11 @@ const loadSeconds = 15;
 const loadConnections = 64;
 const sliceSeconds = 2;
 const usualSlices = 4;
-const snapshotLimitMs = 180_000;
 /**
  * With more endpoints it takes minutes, in which full load would leave gigabytes that nobody has run: they are
  * served at a rate that is sustained.
  */
 const fullLoadEndpointsMost = 200_000;
-const steady = { perSecond: 500, limitMs: 900_000 };
 const pollMs = 2;
 const changeLimitMs = 10_000;
 
@@ -140,8 +138,8 @@ async function untilTaken(url: string, key: string): Promise<number> {
 /** Another epoch of the control plane's store makes each data plane ask for everything. */
 async function measureSnapshot(world: World): Promise<FeedFigures["snapshot"]> {
   const { control, data, seeded } = world;
-  const isSteady = seeded.body.length > fullLoadEndpointsMost;
-  const slice = isSteady ? steadySlices(world) : fullSlices(world);
+  const { slice, limitMs, perSecond } =
+    seeded.body.length > fullLoadEndpointsMost ? steadyLoad(world) : fullLoad(world);
   await slice();
   const usual: number[] = [];
   for (let index = 0; index < usualSlices; index++) usual.push((await slice()).p99Us);
@@ -151,7 +149,7 @@ async function measureSnapshot(world: World): Promise<FeedFigures["snapshot"]> {
   await control.plane.start();
   const startMs = Date.now();
   let [isApplied, worstP99Us, notOk] = [false, 0, 0];
-  while (!isApplied && Date.now() - startMs < (isSteady ? steady.limitMs : snapshotLimitMs)) {
+  while (!isApplied && Date.now() - startMs < limitMs) {
     const result = await slice();
     worstP99Us = Math.max(worstP99Us, result.p99Us);
     notOk += result.notOk;
@@ -166,29 +164,38 @@ async function measureSnapshot(world: World): Promise<FeedFigures["snapshot"]> {
     usualP99Us: spreadOf(usual).median,
     worstP99Us,
     notOk,
-    perSecond: isSteady ? steady.perSecond : null,
+    perSecond,
   };
 }
 
-type Slice = () => Promise<{ p99Us: number; notOk: number }>;
+interface SlicedLoad {
+  slice(): Promise<{ p99Us: number; notOk: number }>;
+  limitMs: number;
+  /** Null: as many as get answered. */
+  perSecond: number | null;
+}
 
-const fullSlices =
-  ({ data, load, requests }: World): Slice =>
-  () =>
-    load(data.url, requests.body, loadConnections, sliceSeconds);
+const fullLoad = ({ data, load, requests }: World): SlicedLoad => ({
+  slice: () => load(data.url, requests.body, loadConnections, sliceSeconds),
+  limitMs: 180_000,
+  perSecond: null,
+});
 
-const steadySlices =
-  ({ data, requests }: World): Slice =>
-  async () => {
+const steadyPerSecond = 500;
+const steadyLoad = ({ data, requests }: World): SlicedLoad => ({
+  async slice() {
     const { accepted, refused, other } = await sendOpenLoop({
       url: data.url,
       ...requests.body,
-      perSecond: steady.perSecond,
+      perSecond: steadyPerSecond,
       seconds: sliceSeconds,
       connections: loadConnections,
     });
     return { p99Us: accepted.p99Us, notOk: refused.count + other };
-  };
+  },
+  limitMs: 900_000,
+  perSecond: steadyPerSecond,
+});
 
 const configFile = (dataDir: string): string => join(dataDir, "control", "config.db");
 
