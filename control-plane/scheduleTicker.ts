@@ -29,10 +29,11 @@ const lateAfterMs = 3 * lookMs;
 export function startScheduleTicker(services: Ticking): Ticker {
   const { store, log } = services;
   const step = async (): Promise<number> => {
-    const isMore = (await startDue(services, Date.now())) === dueAtOnceMax;
-    if (isMore) return pauseMin;
     const nextAtMs = await nextDueAtMs(store.config);
-    return nextAtMs === null ? lookMs : Math.min(lookMs, Math.max(pauseMin, nextAtMs - Date.now()));
+    const inMs = nextAtMs === null ? lookMs : nextAtMs - Date.now();
+    if (inMs > 0) return Math.min(lookMs, inMs);
+    await startDue(services, Date.now());
+    return pauseMin;
   };
   const failure = "scheduled flows could not be started; it is tried again";
   return startTicker({ step, log, failure, afterFailureMs: lookMs });
@@ -46,11 +47,10 @@ interface Decision {
   isSkipped: boolean;
 }
 
-/** Returns how many were due. */
-async function startDue(services: Ticking, nowMs: number): Promise<number> {
+async function startDue(services: Ticking, nowMs: number): Promise<void> {
   const { store, feed } = services;
   const due = await dueSchedules(store.config, nowMs, dueAtOnceMax);
-  if (due.length === 0) return 0;
+  if (due.length === 0) return;
   const lastIds = due.flatMap((row) => row.lastExecutionId ?? []);
   const running = await unendedOf(store, lastIds, nowMs);
   const flows = await scheduledFlows(store.config, due);
@@ -73,7 +73,6 @@ async function startDue(services: Ticking, nowMs: number): Promise<number> {
       lost.map(({ executionId }) => executionId),
     );
   tell(services, decisions, started.length);
-  return due.length;
 }
 
 function decide(

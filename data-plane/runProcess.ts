@@ -22,6 +22,7 @@ export type FromProcess =
 
 interface LastState {
   taken: number;
+  rested: number;
   /** What the thread wrote and did not send: told only of one whose event loop stands still. */
   words: LastWord[];
 }
@@ -37,7 +38,7 @@ export function startRunProcess({ onMessage, onExit, ...options }: ThreadOptions
   let isOver = false;
   let hasBeaten = false;
   let externalBytes = 0;
-  let last: LastState = { taken: 0, words: [] };
+  let last: LastState = { taken: 0, rested: 0, words: [] };
   const end = (reason: string) => {
     if (isOver) return;
     isOver = true;
@@ -46,13 +47,13 @@ export function startRunProcess({ onMessage, onExit, ...options }: ThreadOptions
   };
   /** Nobody knows what it had begun: all that it was sent. */
   const die = (reason: string) => {
-    last = { taken: Number.POSITIVE_INFINITY, words: last.words };
+    last = { ...last, taken: Number.POSITIVE_INFINITY };
     end(reason);
   };
   child.on("message", (message: FromProcess) => {
     if (isOver) return;
     if (message.kind === "from") return onMessage(message.message);
-    last = { taken: message.taken, words: message.words };
+    last = { taken: message.taken, rested: message.rested, words: message.words };
     if (message.kind === "exit") return end(message.reason);
     hasBeaten ||= message.hasBeaten;
     externalBytes = message.externalBytes;
@@ -69,6 +70,7 @@ export function startRunProcess({ onMessage, onExit, ...options }: ThreadOptions
     send: (message) => tell({ kind: "to", message }),
     sendRuns: (runs) => tell({ kind: "to", message: { kind: "runs", batch: encodeRuns(runs) } }),
     taken: () => last.taken,
+    rested: () => last.rested,
     hasBeaten() {
       const had = hasBeaten;
       hasBeaten = false;

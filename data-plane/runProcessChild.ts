@@ -1,5 +1,6 @@
 /** The process's side of runProcess.ts: one run thread, whose event loop may stand still while this one turns. */
 import type { FromProcess, ToProcess } from "./runProcess.ts";
+import type { LastWord } from "./runtime/lastWords.ts";
 import { startThread, type Thread, type ThreadOptions } from "./thread.ts";
 
 let thread: Thread | null = null;
@@ -21,7 +22,7 @@ function start(options: Omit<ThreadOptions, "onMessage" | "onExit">): void {
     onMessage: (message) => tell({ kind: "from", message }),
     onExit(reason) {
       clearInterval(telling);
-      tell({ kind: "exit", reason, taken: started.taken(), words: started.lastWords() });
+      tell({ kind: "exit", reason, ...stateOf(started, started.lastWords()) });
     },
   });
   thread = started;
@@ -29,9 +30,11 @@ function start(options: Omit<ThreadOptions, "onMessage" | "onExit">): void {
   const telling = setInterval(() => {
     const hasBeaten = started.hasBeaten();
     const words = hasBeaten ? [] : started.lastWords();
-    tell({ kind: "status", hasBeaten, externalBytes, taken: started.taken(), words });
+    tell({ kind: "status", hasBeaten, externalBytes, ...stateOf(started, words) });
     void started.externalBytes().then((bytes) => {
       externalBytes = bytes;
     });
   }, options.beatIntervalMs);
 }
+
+const stateOf = (of: Thread, words: LastWord[]) => ({ taken: of.taken(), rested: of.rested(), words });

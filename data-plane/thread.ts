@@ -3,7 +3,14 @@ import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_thread
 import { flowEnvironment } from "../shared/config.ts";
 import { messageOf } from "../shared/errors.ts";
 import type { OutboundSettings } from "../shared/outbound.ts";
-import { beatsOf, type LastWord, newLastWords, readLastWords, takenOf } from "./runtime/lastWords.ts";
+import {
+  beatsOf,
+  type LastWord,
+  newLastWords,
+  readLastWords,
+  restedOf,
+  takenOf,
+} from "./runtime/lastWords.ts";
 import type { FromThread, ThreadStart, ToThread } from "./runtime/messages.ts";
 import { encodeRuns, type RunToSend } from "./runtime/runBatch.ts";
 
@@ -13,6 +20,8 @@ export interface Thread {
   sendRuns(runs: readonly RunToSend[]): void;
   /** How many pieces of work the thread has taken: what was sent later never began. */
   taken(): number;
+  /** How many it had taken when it came to rest: it does not beat until it takes more. */
+  rested(): number;
   /** True where the thread's event loop turned since the last call. */
   hasBeaten(): boolean;
   /** Bytes outside of the JavaScript heap, which the heap's limit does not count. */
@@ -96,6 +105,7 @@ export function startThread(options: ThreadOptions): Thread {
       port.postMessage({ kind: "runs", batch } satisfies ToThread, [batch]);
     },
     taken: () => takenOf(shared),
+    rested: () => restedOf(shared),
     hasBeaten() {
       const before = beats;
       beats = beatsOf(shared);

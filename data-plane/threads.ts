@@ -124,6 +124,8 @@ interface Room {
   /** Work that was given up for its time: its code may go on, so it may be to blame. */
   zombies: number;
   checksMissed: number;
+  /** At the last check it had nothing to do, and so no heartbeat. */
+  wasAtRest: boolean;
 }
 
 /** Checks in a row without a heartbeat. Counted, not timed: a laptop that slept blocked no thread. */
@@ -193,6 +195,7 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
       isRetired: false,
       zombies: 0,
       checksMissed: 0,
+      wasAtRest: true,
     };
     rooms.add(room);
     return room;
@@ -470,7 +473,11 @@ export function createThreads({ config, onNotice }: ThreadsOptions): Threads {
   function checkRooms(): void {
     for (const room of rooms) {
       if (!room.isReady) continue;
-      room.checksMissed = room.thread.hasBeaten() ? 0 : room.checksMissed + 1;
+      const isAtRest = room.thread.rested() === room.sent;
+      // What was sent a moment ago may not have been taken yet.
+      const isWell = room.thread.hasBeaten() || isAtRest || room.wasAtRest;
+      room.checksMissed = isWell ? 0 : room.checksMissed + 1;
+      room.wasAtRest = isAtRest;
       if (room.checksMissed >= checksAllowed) {
         const reason = `The thread was blocked for ${config.runBlockedTimeoutMs} ms.`;
         lose(room, "RUN_BLOCKED_THREAD", reason);

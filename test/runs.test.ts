@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { decode } from "@msgpack/msgpack";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type BundleLease, BundleRefusedError, createBundles } from "../data-plane/bundles.ts";
@@ -23,6 +24,7 @@ import {
   runFlow,
   startRunner as startRunnerIn,
 } from "./support/flowRunner.ts";
+import { waitFor } from "./support/waitFor.ts";
 
 const runBlockedTimeoutMs = 1500;
 
@@ -247,6 +249,24 @@ describe("a run that misbehaves is charged alone", () => {
       expect(alone.stats().threadsLost).toBe(2);
     } finally {
       await alone.stop();
+    }
+  });
+
+  test("a thread that has nothing to do is not taken for blocked; one that what was left blocks is", async () => {
+    const quiet = startRunner({ SWITCHYARD_RUN_BLOCKED_TIMEOUT_MS: "500" });
+    try {
+      for (let round = 0; round < 2; round++) {
+        expect((await run("Echo", {}, quiet)).outcome.status).toBe("SUCCEEDED");
+        await sleep(1200);
+      }
+      expect(quiet.stats().threadsLost).toBe(0);
+      const spun = await run("Spin", {}, quiet);
+      expect(spun.outcome).toMatchObject({ status: "FAILED", errorCode: "RUN_BLOCKED_THREAD" });
+      expect(quiet.stats().threadsLost).toBe(1);
+      expect((await run("Spin Later", {}, quiet)).outcome.status).toBe("SUCCEEDED");
+      await waitFor(() => quiet.stats().threadsLost === 2);
+    } finally {
+      await quiet.stop();
     }
   });
 
@@ -488,6 +508,7 @@ const codeNativeSource = `
     },
     "Invokes": async (context) => context.components.others.act({ list: 2 }),
     "Slow": async () => { await new Promise((resolve) => setTimeout(resolve, 500)); return { data: "slept" }; },
+    "Spin Later": async () => { setTimeout(() => { for (;;); }, 800); return { data: null }; },
     "Spin": async ({ logger }) => { logger.info("about to spin"); for (;;); },
     "Exit": async ({ logger }) => { logger.info("about to exit"); process.exit(3); },
     "Fill Heap": async () => { const kept = []; for (;;) kept.push(new Array(1000).fill(kept.length)); },

@@ -4,7 +4,7 @@
  * or runs out of memory, the very lines that would explain it, died with the thread; and a run that had ended
  * well a moment before would run again.
  *
- * Layout: 4 int32 (beats, taken, bytes used, unused), then entries, each begun at a multiple of 4: int32 run,
+ * Layout: 4 int32 (beats, taken, bytes used, rested), then entries, each begun at a multiple of 4: int32 run,
  * kind, number (a log's or step's sequence, a section's count), bytes; then its JSON. What was written is JSON
  * anyway, so the copy costs about a microsecond for a step's results of 3 KB.
  */
@@ -30,6 +30,8 @@ export const newLastWords = (): SharedArrayBuffer => new SharedArrayBuffer(heade
 export interface LastWordsWriter {
   beat(): void;
   take(): void;
+  /** No beats come until something is taken again. */
+  rest(): void;
   /** False where there is no room left. */
   write(id: number, kind: WordKind, number: number, json: string): boolean;
   clear(): void;
@@ -45,6 +47,7 @@ export function lastWordsWriter(shared: SharedArrayBuffer): LastWordsWriter {
   return {
     beat: () => void Atomics.add(header, 0, 1),
     take: () => void Atomics.add(header, 1, 1),
+    rest: () => void Atomics.store(header, 3, Atomics.load(header, 1)),
     write(id, kind, number, json) {
       const start = used + entryHeaderBytes;
       // UTF-8 takes at most three bytes for each UTF-16 unit.
@@ -70,6 +73,9 @@ export function lastWordsWriter(shared: SharedArrayBuffer): LastWordsWriter {
 
 export const beatsOf = (shared: SharedArrayBuffer): number => Atomics.load(new Int32Array(shared, 0, 4), 0);
 export const takenOf = (shared: SharedArrayBuffer): number => Atomics.load(new Int32Array(shared, 0, 4), 1);
+
+/** How many pieces of work it had taken when it came to rest the last time. */
+export const restedOf = (shared: SharedArrayBuffer): number => Atomics.load(new Int32Array(shared, 0, 4), 3);
 
 /** What the thread had not sent. Never throws: flow code could have written anything there. */
 export function readLastWords(shared: SharedArrayBuffer): LastWord[] {

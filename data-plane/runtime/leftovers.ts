@@ -15,6 +15,8 @@ export interface Leftovers {
   describe(run: RunCapture): string | null;
   /** The run has ended: what it left counts against the thread. */
   keep(run: RunCapture): void;
+  /** True where nothing is open that a run has left. */
+  isNone(): boolean;
   /** True where so much was left that the thread should make room for a new one. */
   isTooMuch(): boolean;
 }
@@ -70,6 +72,7 @@ export function installLeftovers(): Leftovers {
       openedBy.delete(run);
       if (left.length > leftMax) left = left.filter((opened) => opened.isOpen());
     },
+    isNone: () => !left.some((opened) => opened.isOpen()),
     isTooMuch: () => left.length > leftMax,
   };
 }

@@ -32,6 +32,7 @@ import type {
 } from "./messages.ts";
 import { createModules } from "./modules.ts";
 import { installOutbound } from "./outbound.ts";
+import { createPulse } from "./pulse.ts";
 import { createRedactor, secretsOf, withHeaderSecrets } from "./redaction.ts";
 import { requestJsonOf } from "./requestJson.ts";
 import { decodeRuns, type ReceivedRun } from "./runBatch.ts";
@@ -79,8 +80,15 @@ installGuards({ onOutput: (text) => send({ kind: "output", text }) });
 const outbound = await installOutbound(outboundSettings);
 const leftovers = installLeftovers();
 let isWorn = false;
-setInterval(() => lastWords.beat(), beatIntervalMs);
-setInterval(() => sendProgress(progressIntervalMs / 2), progressIntervalMs);
+const pulse = createPulse({
+  beatMs: beatIntervalMs,
+  progressMs: progressIntervalMs,
+  beat: lastWords.beat,
+  progress: () => sendProgress(progressIntervalMs / 2),
+  // What was left may block it before the next run comes.
+  isQuiet: () => running.size === 0 && leftovers.isNone(),
+  onRest: lastWords.rest,
+});
 port.on("message", (message: ToThread) => {
   switch (message.kind) {
     case "runs": {
@@ -101,12 +109,17 @@ port.on("message", (message: ToThread) => {
 send({ kind: "ready" });
 
 function begin(run: ReceivedRun, context: ThreadContext, isAlone: boolean): void {
-  lastWords.take();
+  take();
   try {
     startRun(run, context, isAlone);
   } catch (error) {
     sendEnd(run.id, { ...failedEnd("INTERNAL", messageOf(error)), endedAtMs: Date.now() });
   }
+}
+
+function take(): void {
+  lastWords.take();
+  pulse.wake();
 }
 
 const failedEnd = (errorCode: WorkEnd["errorCode"], error: string) => ({
@@ -278,7 +291,7 @@ function sendProgress(ageMs: number): void {
 }
 
 function beginPrepare(id: number, work: PrepareWork): void {
-  lastWords.take();
+  take();
   const end = prepare(work);
   if (work.dataSource === undefined || end.status === "FAILED") sendEnd(id, end);
   else startDataSource(id, work.bundles, work.dataSource);

@@ -1,4 +1,4 @@
-/** Half of what is sustained for long: memory must stay flat. Before it, ten seconds of nothing: no CPU. */
+/** Half of what is sustained for long: memory must stay flat. Before it, twenty seconds of nothing: no CPU. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { measureCapacity } from "./capacity.ts";
@@ -22,10 +22,11 @@ export interface SoakFigures {
   chartFile: string;
 }
 
-const idleSeconds = 10;
+const idleSeconds = 20;
 const sampleMs = 2000;
 const connections = 64;
-const settleMs = 3000;
+/** V8 gives memory back within half a minute of a load: that is not rest yet. */
+const settleMs = 60_000;
 
 export async function measureSoak(world: World, seconds: number, outFolder: string): Promise<SoakFigures> {
   const { data, control, requests } = world;
