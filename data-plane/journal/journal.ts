@@ -271,8 +271,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   };
   /** Notes that these events need not be reported again. */
   const writeConfirms = (reports: readonly HeldReport[]) => {
-    if (reports.length === 0) return;
     const items = reports.flatMap(confirmedItemsOf);
+    if (items.length === 0) return;
     own.append(
       confirmedBytesMax(items),
       (buffer, at, stamp) => writeConfirmed(buffer, at, stamp, items),
